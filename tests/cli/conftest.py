@@ -39,7 +39,7 @@ def model(sim, organization):
 
 @pytest.fixture
 def environment(sim, organization, tmp_path, monkeypatch):
-    """The environment of an ordinary program that uses the simulator, and nothing else of ours."""
+    """The environment of a program that uses the simulator."""
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in simulator_environment(sim, tmp_path / "history").items():
@@ -57,7 +57,7 @@ def admin(environment):
 
 @pytest.fixture
 def run(environment):
-    """Runs a command in this process; whatever it prints, no key is ever part of it."""
+    """Runs a command in this process, and checks that it prints no key."""
 
     def run_command(*arguments, **options):
         result = RUNNER.invoke(app, [*arguments], prog_name="finetune-guard", **options)
@@ -70,7 +70,7 @@ def run(environment):
 
 @pytest.fixture
 def says(run):
-    """Runs a command line that has to say what is expected; returns all that it says, on one line."""
+    """Runs a command line, expects the given parts in its output, and returns the output on one line."""
 
     def run_line(line, *expected, code=0, without=()):
         result = run(*shlex.split(line))

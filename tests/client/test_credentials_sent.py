@@ -47,7 +47,7 @@ def open_client(way, closing, clock, store):
 
 @pytest.fixture
 def slugs(wire):
-    """What the API answers by: the slug of each key's organization; none where headers are stripped."""
+    """The slug in the API's answers for each key's organization; none where headers are stripped."""
     known = {}
 
     def answer(request):

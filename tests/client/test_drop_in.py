@@ -19,7 +19,7 @@ ID = re.compile(r"\b(chatcmpl|cmpl|resp|msg|file|call|fc|ftjob|req)[-_][A-Za-z0-
 
 
 def comparable(seen):
-    """What a program saw: types and contents, with random ids replaced."""
+    """Types and contents of a result, with random ids replaced."""
     if isinstance(seen, list):
         return [comparable(item) for item in seen]
     return type(seen), ID.sub(r"\1-id", repr(seen))

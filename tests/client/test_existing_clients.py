@@ -32,7 +32,7 @@ class CustomAsync(CustomClient, openai.AsyncOpenAI):
 
 @pytest.fixture
 def guarded(bare, configured):
-    """The guarded twin of the SDK's own client."""
+    """The guarded copy of the SDK's own client."""
     return guard(bare, configured())
 
 

@@ -42,7 +42,7 @@ def attributes():
 
 
 def changed(before):
-    """The attributes that are others than before, or gone, or new."""
+    """The attributes that were added, removed or replaced since ``before``."""
     now = attributes()
     return {f"{key[0].__name__}.{key[1]}" for key in {**before, **now} if before.get(key) is not now.get(key)}
 

@@ -19,7 +19,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture
 def called_models(sim):
-    """The models that were called since the last look, with the answers' statuses."""
+    """The models called since the last look, with the status of each answer."""
 
     def look():
         calls = [(call.model, call.status) for call in sim.calls if call.path == CHAT]

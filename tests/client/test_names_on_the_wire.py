@@ -79,7 +79,7 @@ def open_client(way, closing, clock, tmp_path):
 
 @pytest.fixture
 def stored_models(tmp_path):
-    """Tells whose models each stored history holds."""
+    """The models in each stored history."""
 
     def read():
         store = DiskStore(tmp_path / "history")
@@ -92,7 +92,7 @@ def stored_models(tmp_path):
 
 
 async def run(client, name, **options):
-    """Run an inference, and let it be written."""
+    """Run an inference and flush it to the store."""
     await done(client.chat.completions.create(model=model(name), messages=MESSAGES, **options))
     await done(client.guard.flush())
 

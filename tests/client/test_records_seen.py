@@ -43,7 +43,7 @@ async def batch(start_batch, model, clock):
 
 
 async def known(client):
-    """What the client's history knows, by model: when and how, and how many on each day."""
+    """The history by model (time and source) and the daily counts."""
     await done(client.guard.flush())
     history = await done(client.guard.history())
     models = {name: (last.at, last.source.value) for name, last in history.models.items()}

@@ -32,7 +32,7 @@ async def refused_job(client):
 
 @pytest.fixture
 async def open_window(client, infer, clock):
-    """A client whose organization's window is open, as far as anybody can know."""
+    """A client whose organization's window is open by its history."""
     await infer(client)
     clock.advance(timedelta(hours=1))
     return client

@@ -97,7 +97,7 @@ def admin_client(watched):
 
 @pytest.fixture
 def usage_requests(sim):
-    """Counts the requests of usage since it was last asked."""
+    """Counts the usage requests since the last look."""
 
     def count():
         number = sum(call.path == USAGE for call in sim.calls)
@@ -158,7 +158,7 @@ def sdks_key(way):
 
 @pytest.fixture(params=["configuration", "guard's environment", "client", "environment"])
 def with_admin_key(request, sdks_key, watched, monkeypatch, own_policy):
-    """A client that got the admin key in one of the ways there are."""
+    """A client that got the admin key in one of the possible ways."""
     own_host = {"policy": own_policy, "hosts": []}
     if request.param == "configuration":
         return watched({"admin_api_key": ADMIN_KEY})

@@ -94,7 +94,7 @@ def begin(processes):
 
 @pytest.fixture(params=["disk", "redis"])
 def location(request, tmp_path):
-    """Where the history of the fleet is, as a user writes it."""
+    """The store of the fleet, as a user writes it."""
     if request.param == "disk":
         return str(tmp_path / "history")
     url = request.getfixturevalue("redis_server").url
@@ -103,7 +103,7 @@ def location(request, tmp_path):
 
 @pytest.fixture
 def store(location):
-    """The fleet's store, to look at what is there."""
+    """The fleet's store, for the test to read."""
     store = open_store(location)
     yield store
     store.close()

@@ -26,7 +26,7 @@ THREADS = 16
 
 
 def result_word(outcome):
-    """What an outcome says, as one word."""
+    """The outcome as one word."""
     return "sent" if outcome.sent else outcome.reason.value
 
 
@@ -93,7 +93,7 @@ def _failing(stage, keep_alive, **methods):
 
 
 def send_without_a_trace(stage, pipe):
-    """Send a keep-alive that the store refuses to remember; tell what came of it."""
+    """Send a keep-alive that the store refuses to record; report the outcome."""
 
     def refuse(*_):
         raise StoreError("not now")
@@ -103,7 +103,7 @@ def send_without_a_trace(stage, pipe):
 
 
 def ask_while_overloaded(stage, pipe):
-    """Ask for a keep-alive while the store does not answer twice; tell what came of it."""
+    """Ask for a keep-alive while the store does not answer twice; report the outcome."""
     times = []
 
     def overloaded(store, name, ttl):
@@ -117,7 +117,7 @@ def ask_while_overloaded(stage, pipe):
 
 
 def ask_without_leases(stage, pipe):
-    """Ask for a keep-alive in many threads where the store gives no leases; tell what came of each."""
+    """Ask for a keep-alive in many threads where the store gives no leases; report each outcome."""
 
     def read_only(*_):
         raise StoreError("read-only")

@@ -101,7 +101,7 @@ class Transport(HTTP.HTTPTransport):
 
 
 def send_with_accident(stage, when, signal_number, pipe):
-    """Send a keep-alive while an accident happens; tell what came of it, if anybody lives to tell."""
+    """Send a keep-alive while an accident happens; report the outcome if the process survives."""
     accident = Accident(when, signal_number, pipe.send)
     http_client = HTTP.Client(transport=Transport(accident.reached))
     store = watched(stage.location, accident.reached)
@@ -117,7 +117,7 @@ def send_with_accident(stage, when, signal_number, pipe):
 
 
 def take_over(stages, pipe):
-    """Ask for a keep-alive of every organization at once; tell what came of each."""
+    """Ask for a keep-alive of every organization at once; report each outcome."""
     with (
         stages[0].connect(finetune_guard.OpenAI, keep_alive=ON_CALL) as client,
         ThreadPoolExecutor(len(stages)) as threads,

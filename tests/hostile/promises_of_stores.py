@@ -30,7 +30,7 @@ def is_clean(text):
 
 
 def read(how, *errors):
-    """Return what ``how`` returns, or None where it raises one of ``errors``, whose text forges nothing."""
+    """Return the result of ``how``, or None after one of ``errors``, whose text forges nothing."""
     try:
         return how()
     except errors as error:

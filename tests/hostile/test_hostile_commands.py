@@ -46,7 +46,7 @@ def environment(sim, tmp_path, monkeypatch):
 
 
 def output_of(*arguments):
-    """Run a command; return all that it printed, without a character that no terminal should get."""
+    """Run a command and return its output, which must have no control characters."""
     result = RUNNER.invoke(app, list(arguments))
     printed = result.stdout + result.stderr
     assert result.exception is None or isinstance(result.exception, SystemExit)

@@ -27,7 +27,7 @@ def model(name: str) -> str:
 
 
 def credentials_claiming(own_id: str, key: Credentials = KEY) -> Credentials:
-    """What a client sends that is made with ``organization=own_id``."""
+    """Credentials of a client that is made with ``organization=own_id``."""
     return key._replace(organization=own_id)
 
 
@@ -50,7 +50,7 @@ class Process:
 
 
 def models_by_history(store) -> dict[str, set[str]]:
-    """Whose models each history holds."""
+    """The models in each stored history."""
     return {
         name: {used.split(":")[2] for used in store.history(name).models} for name in store.organizations()
     }

@@ -55,7 +55,7 @@ def filled(disk: DiskStore, activity: Callable[..., Activity]) -> DiskStore:
 
 @pytest.fixture
 def outside_file(tmp_path: Path) -> Path:
-    """A file beside the store that nothing may touch."""
+    """A file beside the store that must stay untouched."""
     path = tmp_path / "precious.txt"
     path.write_text('1:"acme"')
     return path
@@ -69,7 +69,7 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture
 def server(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """The server as an administrator sees it."""
+    """An administrator's connection to the server."""
     with redis_server.client() as client:
         yield client
 

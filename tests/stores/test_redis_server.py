@@ -57,7 +57,7 @@ def use_everything(store, activity):
 
 @contextmanager
 def answering(answer):
-    """A server that gives the same answer to whatever is asked, or ends the connection."""
+    """A server that gives the same answer to every request, or closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
