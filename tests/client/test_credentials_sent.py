@@ -123,6 +123,18 @@ async def test_error_of_an_own_request_names_the_organization(open_client, slugs
     assert "ftjob-1" == job.id
 
 
+async def test_record_before_the_first_answer_counts_for_the_organizations_other_keys(open_client, slugs):
+    """Once an answer names the organization, its other keys find what was recorded for one of them."""
+    slugs.update({"sk-1": "acme-1", "sk-2": "acme-1"})
+    client, colleague = open_client(), open_client(api_key="sk-2")
+    await done(client.guard.record(MODEL))
+    await done(client.guard.flush())
+    for each in (client, colleague):
+        await done(each.models.list())
+        await done(each.guard.flush())
+    assert await is_eligible(colleague)
+
+
 @pytest.mark.parametrize("answer", ["an inference", "a list", "an error"])
 async def test_moved_key_counts_for_its_new_organization(open_client, slugs, wire, answer):
     """Neither cached nor stored evidence of the former one counts."""
@@ -148,7 +160,7 @@ async def test_moved_key_counts_for_its_new_organization(open_client, slugs, wir
     )
 
 
-async def test_a_refused_admin_key_does_not_stand_for_the_clients_key(way, open_client, slugs, wire):
+async def test_refused_admin_key_does_not_replace_the_clients_key(way, open_client, slugs, wire):
     """An error of the administration's API, which is sent with another key, hides no evidence."""
     if "admin_api_key" not in inspect.signature(way.bare).parameters:
         pytest.skip("this release of openai has no admin keys")

@@ -80,6 +80,8 @@ class Guard:
             self.recorder.merge(subject, names=(project,))
         if placeholder is not None and placeholder in self._recorded_for:
             self.recorder.merge_placeholder(placeholder, subject)
+        elif subject.credentials in self._recorded_for:  # what was recorded is the organization's from now on
+            self.recorder.merge(subject, new_facts())
 
     def record_answer(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Record an inference; return the warning that is due about its model, if any."""
