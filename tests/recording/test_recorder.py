@@ -13,7 +13,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.organizations import Credentials, Subject
-from finetune_guard.recording.notes import MOST_SUBJECTS
+from finetune_guard.recording.pending import MOST_SUBJECTS
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore

@@ -9,7 +9,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.organizations import Credentials, Subject
-from finetune_guard.recording.notes import new_facts
+from finetune_guard.recording.pending import new_facts
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.base import OutcomeUnknownError
 from finetune_guard.stores.memory import MemoryStore

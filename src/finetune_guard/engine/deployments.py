@@ -21,7 +21,7 @@ from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.domain.validation import format_value
 from finetune_guard.engine.decider import Decider
-from finetune_guard.recording.notes import new_facts
+from finetune_guard.recording.pending import new_facts
 from finetune_guard.rules.deployments import Deployment, by_end, covers, deployments_of, is_named, names_at
 from finetune_guard.rules.idle_messages import nearly_idle
 from finetune_guard.rules.known_losses import known_loss, losses_under

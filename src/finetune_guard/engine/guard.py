@@ -34,7 +34,7 @@ from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing, read_model_limits
 from finetune_guard.openai_api.requests import GuardedCall
-from finetune_guard.recording.notes import new_facts
+from finetune_guard.recording.pending import new_facts
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, build_inventory
 from finetune_guard.rules.keep_alive import KeepAlive

@@ -21,7 +21,7 @@ from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.completions import completing_model, valid_model_name
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.recording.notes import new_facts
+from finetune_guard.recording.pending import new_facts
 from finetune_guard.rules.deployments import reason_not_to_keep
 from finetune_guard.rules.keep_alive import (
     KeepAliveOutcome,

@@ -18,7 +18,7 @@ from finetune_guard.openai_api.completions import PastRun, batch_runs, stored_ru
 from finetune_guard.openai_api.errors import error_code, error_message
 from finetune_guard.openai_api.listing import Traces, announcements, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.requests import JobCreation, RecordKind, RecordsCall
-from finetune_guard.recording.notes import new_facts
+from finetune_guard.recording.pending import new_facts
 
 
 class Observer:

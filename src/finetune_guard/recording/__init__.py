@@ -1,1 +1,1 @@
-"""Notes of inferences and other facts, and the thread that writes them to a store."""
+"""Pending inferences and other facts, and the thread that writes them to a store."""

@@ -1,4 +1,4 @@
-"""Writes batches of notes to a store, at most once a minute per model, with backoff."""
+"""Writes batches of facts to a store, at most once a minute per model, with backoff."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from finetune_guard import process
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import Subject
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import MOST_SUBJECTS, Batch, Stream
+from finetune_guard.recording.pending import MOST_SUBJECTS, Batch, Series
 from finetune_guard.stores.base import OutcomeUnknownError, Store
 
 logger = logging.getLogger("finetune_guard")
@@ -44,7 +44,7 @@ class BatchWriter:
         self._store = store
         self._aliases = aliases
         self.watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
-        self._written_at: dict[tuple[Subject, Stream], float] = {}
+        self._written_at: dict[tuple[Subject, Series], float] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -52,16 +52,16 @@ class BatchWriter:
         self.failures = 0
         self.not_before = 0.0
 
-    def due_at(self, subject: Subject, stream: Stream | None) -> float:
+    def due_at(self, subject: Subject, series: Series | None) -> float:
         """Return the monotonic time when a model may be written; 0.0, at once, without a model."""
-        written_at = self._written_at.get((subject, stream)) if stream is not None else None
+        written_at = self._written_at.get((subject, series)) if series is not None else None
         return written_at + WRITE_INTERVAL if written_at is not None else 0.0
 
     def write(self, due: list[Batch], dropped: int) -> list[Batch]:
         """Write ``due`` batch by batch; return those the store refused or may have lost."""
         refused: list[Batch] = []
         problems: dict[Subject, BaseException] = {}
-        written: set[tuple[Subject, Stream]] = set()
+        written: set[tuple[Subject, Series]] = set()
         for batch in due:
             # After a failure the subject's other batches wait, so that only one can be uncertain.
             problem = problems.get(batch.subject) or self._write(batch)
@@ -69,7 +69,7 @@ class BatchWriter:
                 refused.append(batch)
                 problems[batch.subject] = problem
             else:
-                written |= {(batch.subject, stream) for stream in batch.notes.tallies}
+                written |= {(batch.subject, series) for series in batch.facts.tallies}
         now = time.monotonic()
         recent = {key: at for key, at in self._written_at.items() if now - at < WRITE_INTERVAL}
         self._written_at = recent | dict.fromkeys(written, now)
@@ -82,16 +82,16 @@ class BatchWriter:
 
     def _write(self, batch: Batch) -> BaseException | None:
         """Write ``batch``; return the error, if any."""
-        notes = batch.notes
+        facts = batch.facts
         try:
-            name = self._aliases.link_subject(batch.subject, sorted(notes.names))
+            name = self._aliases.link_subject(batch.subject, sorted(facts.names))
             # Merge first: if a later step fails, facts may be merged twice, but counts must not be.
-            if notes.facts is not None:
-                self._store.merge(History(evidence=Evidence(organization=name)).merged(notes.facts))
+            if facts.evidence is not None:
+                self._store.merge(History(evidence=Evidence(organization=name)).merged(facts.evidence))
             if batch.again is not None:
                 batch.again(name)
             else:
-                self._store.record(name, notes.activities(name))
+                self._store.record(name, facts.activities(name))
             self._aliases.move_if_renamed(name)
         except OutcomeUnknownError as error:
             batch.again = error.again

@@ -17,7 +17,7 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, Subject, is_slug
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import new_facts
+from finetune_guard.recording.pending import new_facts
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
@@ -87,8 +87,8 @@ class Recorder:
         """Return the unwritten evidence alone, for when the store can't be read."""
         name = self.known_organization(credentials) or UNNAMED
         known = History(evidence=Evidence(organization=name))
-        for notes in self._writer.unwritten((name,), (credentials,)):
-            known = notes.added_to(known)
+        for facts in self._writer.unwritten((name,), (credentials,)):
+            known = facts.added_to(known)
         return known.evidence
 
     def history(self, credentials: Credentials) -> History:
@@ -116,7 +116,7 @@ class Recorder:
         if credentials in self._placeholders:
             all_credentials.append(self._placeholders[credentials])
         history = new_facts()
-        # Read the notes first: a write in between is then seen twice, never missed.
+        # Read the facts first: a write in between is then seen twice, never missed.
         organizations_read = [self.known_organization(credentials) or UNNAMED]
         unwritten = self._writer.unwritten(organizations_read, all_credentials)
         with self._store_errors():
@@ -136,8 +136,8 @@ class Recorder:
                 before, names = names, self._names_of(all_credentials)
                 if names == before:
                     break
-        for notes in unwritten:
-            history = notes.added_to(history)
+        for facts in unwritten:
+            history = facts.added_to(history)
         return history
 
     def _names_of(self, all_credentials: Iterable[Credentials]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The thread that writes notes to a store, throttled, and retries refused writes."""
+"""The thread that writes facts to a store, throttled, and retries refused writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from finetune_guard.domain.history import History
 from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.batch_writer import BatchWriter
-from finetune_guard.recording.notes import Notes, PendingWrites
+from finetune_guard.recording.pending import PendingFacts, PendingWrites
 from finetune_guard.stores.base import Store
 
 _Inference: TypeAlias = tuple[Subject, str, Source, "str | None", datetime]
@@ -64,17 +64,17 @@ class Writer:
             if last is not None and last[0] == what:  # another one in the same second
                 last[1][last[2]] += 1
                 return
-            stream, day = (model, source, served), at.date()
-            notes = self._pending.notes_of(subject)
-            if notes.record(stream, at, day) or self._thread is None:
+            series, day = (model, source, served), at.date()
+            facts = self._pending.facts_of(subject)
+            if facts.record(series, at, day) or self._thread is None:
                 self._wake_thread()
-            elif stream in notes.tallies:  # unless a signal handler has had it written
-                self._last = what, notes.tallies[stream].counts, day
+            elif series in facts.tallies:  # unless a signal handler has had it written
+                self._last = what, facts.tallies[series].counts, day
 
     def merge(self, subject: Subject, facts: History | None, names: Iterable[str]) -> None:
         """Record evidence and names. No I/O."""
         with self._lock:
-            self._pending.notes_of(subject).merge(facts, names)
+            self._pending.facts_of(subject).merge(facts, names)
             self._wake_thread()
 
     def before_writing(self, callback: Callable[[Store], object]) -> None:
@@ -85,7 +85,7 @@ class Writer:
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether there are pending notes or callbacks."""
+        """Whether there are pending facts or callbacks."""
         return bool(self._pending or self._callbacks)
 
     @property
@@ -93,15 +93,17 @@ class Writer:
         """Whether the store refused the last write."""
         return self._batches.failures > 0
 
-    def unwritten(self, organizations: Collection[str], credentials: Collection[Credentials]) -> list[Notes]:
-        """Return copies of the notes about organizations, or about credentials without a name."""
+    def unwritten(
+        self, organizations: Collection[str], credentials: Collection[Credentials]
+    ) -> list[PendingFacts]:
+        """Return copies of the facts about organizations, or about credentials without a name."""
         with self._changed:
             return self._pending.copies_for(organizations, credentials)
 
     def wait_until_idle(self, timeout: float) -> int | None:
         """Wait at most ``timeout`` seconds until no write is running; return how many there were so far.
 
-        If the number is the same before and after, a reader of the store and the notes has missed nothing
+        If the number is the same before and after, a reader of the store and the facts has missed nothing
         and counted nothing twice, except uncertain batches. None if a write is still running.
         """
         with self._changed:
@@ -179,7 +181,7 @@ class Writer:
             try:
                 thread.start()
             except RuntimeError:
-                return  # the notes stay, and the next one tries again
+                return  # the facts stay, and the next one tries again
             self._thread = thread
             process.finish_in_child(partial(_writers.call, Writer.flush, _EXIT_TIMEOUT))
         self._changed.notify_all()
@@ -195,7 +197,7 @@ class Writer:
             self._thread = self._last = None
 
     def _write_due(self) -> None:
-        """Write the notes that are due; the lock is held on entry and exit, but not while writing."""
+        """Write the facts that are due; the lock is held on entry and exit, but not while writing."""
         now = time.monotonic()
         callbacks, self._last = list(self._callbacks), None
         due = self._pending.take_due(lambda *each: self._flushing or self._batches.due_at(*each) <= now)
@@ -218,9 +220,9 @@ class Writer:
         """Return the seconds until the next write, at most zero if due; None if nothing is pending."""
         now = time.monotonic()
         waits = [
-            0.0 if self._flushing or notes.is_urgent else self._batches.due_at(subject, stream) - now
-            for subject, notes in self._pending.pending.items()
-            for stream in notes.tallies or (None,)
+            0.0 if self._flushing or facts.is_urgent else self._batches.due_at(subject, series) - now
+            for subject, facts in self._pending.pending.items()
+            for series in facts.tallies or (None,)
         ]
         if self._pending.uncertain or self._callbacks:
             waits.append(0.0)

@@ -67,10 +67,9 @@ def decide(
     With ``or_at``, the API may be right that it is that time instead: the verdict must hold at both, and is
     explained as of the earlier one.
     """
-    now = aware_utc(now)
-    times = {now, or_at or now}
+    times = sorted({aware_utc(now), aware_utc(or_at or now)})
     reasons = [_reason(phase, evidence, at, refusal_ttl) for at in times for phase in policy.phases_at(at)]
-    eligible, now = [_verdict(reason) is Verdict.ELIGIBLE for reason in reasons], min(times)
+    eligible, now = [_verdict(reason) is Verdict.ELIGIBLE for reason in reasons], times[0]
     if any(eligible) and not all(eligible):
         differ = Reason.POLICY_BOUNDARY if len(times) == 1 else Reason.CLOCK_IN_DOUBT
         return explained(policy, evidence, now, differ)

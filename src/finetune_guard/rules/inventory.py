@@ -133,7 +133,9 @@ class Prospect:
         end = self.fine_tunes_shutdown
         if end is None or self.lifetime is None:
             return None
-        return self.lifetime + (end.last_day - end.day) >= least or (None if not self.is_certain else False)
+        if self.lifetime + (end.last_day - end.day) >= least:
+            return True
+        return False if self.is_certain else None
 
 
 def prospect_of(model_id: str, dates: ShutdownDates, now: datetime) -> Prospect:

@@ -18,7 +18,7 @@ MOST_SUBJECTS = 10_000
 """The most pending subjects: keys that change with every request must not fill the memory."""
 
 
-Stream: TypeAlias = tuple[str, Source, str | None]
+Series: TypeAlias = tuple[str, Source, str | None]
 """The model and source of inferences that are added up, and the model a deployment served."""
 
 
@@ -34,23 +34,23 @@ class _Tally:
 
 
 @dataclass
-class Notes:
+class PendingFacts:
     """All unwritten facts about one subject.
 
     Attributes:
-        facts: Other evidence, which can be merged twice without harm.
+        evidence: Other evidence, which can be merged twice without harm.
         names: Ids of the organization and its projects, as named by the API.
     """
 
-    tallies: dict[Stream, _Tally] = field(default_factory=dict)
-    facts: History | None = None
+    tallies: dict[Series, _Tally] = field(default_factory=dict)
+    evidence: History | None = None
     names: set[str] = field(default_factory=set)
 
-    def record(self, stream: Stream, at: datetime, day: date, count: int = 1) -> bool:
-        """Add ``count`` inferences; return whether they are the first of their stream."""
-        tally = self.tallies.get(stream)
+    def record(self, series: Series, at: datetime, day: date, count: int = 1) -> bool:
+        """Add ``count`` inferences; return whether they are the first of their series."""
+        tally = self.tallies.get(series)
         if tally is None:
-            self.tallies[stream] = _Tally(at, {day: count})
+            self.tallies[series] = _Tally(at, {day: count})
             return True
         tally.at = max(at, tally.at)
         tally.counts[day] = tally.counts.get(day, 0) + count
@@ -59,26 +59,26 @@ class Notes:
     def merge(self, facts: History | None, names: Iterable[str] = ()) -> None:
         """Add evidence and names; the organization in ``facts`` is ignored."""
         if facts is not None:
-            self.facts = facts if self.facts is None else self.facts.merged(facts)
+            self.evidence = facts if self.evidence is None else self.evidence.merged(facts)
         self.names.update(names)
 
-    def add(self, other: Notes) -> None:
-        """Add all notes of ``other``."""
-        for stream, tally in other.tallies.items():
+    def add(self, other: PendingFacts) -> None:
+        """Add all facts of ``other``."""
+        for series, tally in other.tallies.items():
             for day, count in tally.counts.items():
-                self.record(stream, tally.at, day, count)
-        self.merge(other.facts, other.names)
+                self.record(series, tally.at, day, count)
+        self.merge(other.evidence, other.names)
 
-    def split(self, streams: Iterable[Stream]) -> Notes:
-        """Remove ``streams``, the facts and the names from these notes and return them."""
-        taken = Notes({stream: self.tallies.pop(stream) for stream in streams}, self.facts, self.names)
-        self.facts, self.names = None, set()
+    def split(self, due: Iterable[Series]) -> PendingFacts:
+        """Remove the series that are ``due``, the evidence and the names, and return them."""
+        taken = PendingFacts({series: self.tallies.pop(series) for series in due}, self.evidence, self.names)
+        self.evidence, self.names = None, set()
         return taken
 
     @property
     def is_urgent(self) -> bool:
         """Whether there is something to write at once."""
-        return self.facts is not None or bool(self.names)
+        return self.evidence is not None or bool(self.names)
 
     def activities(self, organization: str) -> list[Activity]:
         """Return the inferences in the form that a store records."""
@@ -97,9 +97,9 @@ class Notes:
         ]
 
     def added_to(self, history: History) -> History:
-        """Return ``history`` with these notes added."""
+        """Return ``history`` with these facts added."""
         history = history.recorded(*self.activities(history.organization))
-        return history if self.facts is None else history.merged(self.facts)
+        return history if self.evidence is None else history.merged(self.evidence)
 
     def __bool__(self) -> bool:
         return bool(self.tallies) or self.is_urgent
@@ -107,69 +107,71 @@ class Notes:
 
 @dataclass
 class Batch:
-    """Notes about one subject that are written together.
+    """Facts about one subject that are written together.
 
-    If the store's reply was lost, ``again`` writes their inferences unless the store has them. The notes
+    If the store's reply was lost, ``again`` writes their inferences unless the store has them. The facts
     don't change any more then.
     """
 
     subject: Subject
-    notes: Notes
+    facts: PendingFacts
     again: Callable[[str], None] | None = None
 
 
 class PendingWrites:
-    """The pending notes by subject, and the batches that are being written.
+    """The pending facts by subject, and the batches that are being written.
 
     Attributes:
-        pending: The notes that new facts are added to.
+        pending: The facts that new facts are added to.
         uncertain: Batches that a store may have or not, since its reply was lost.
         writing: Batches that are being written.
         dropped: How many responses were not recorded, because too many subjects are pending.
     """
 
     def __init__(self) -> None:
-        self.pending: dict[Subject, Notes] = {}
+        self.pending: dict[Subject, PendingFacts] = {}
         self.uncertain: list[Batch] = []
         self.writing: list[Batch] = []
         self.dropped = 0
         self._subject_of: dict[str, Subject] = {}
 
-    def notes_of(self, subject: Subject) -> Notes:
-        """Return the notes to add to; if too many are pending, those of the organization's other key."""
-        notes = self.pending.get(subject)
-        if notes is not None:
-            return notes
+    def facts_of(self, subject: Subject) -> PendingFacts:
+        """Return the facts to add to; if too many are pending, those of the organization's other key."""
+        facts = self.pending.get(subject)
+        if facts is not None:
+            return facts
         if len(self.pending) + len(self.uncertain) + len(self.writing) >= MOST_SUBJECTS:
             other = self._subject_of.get(subject.organization) if subject.organization is not None else None
             if other is None:
                 self.dropped += 1
-                return Notes()  # dropped
+                return PendingFacts()  # dropped
             subject = other
         elif subject.organization is not None:
             self._subject_of[subject.organization] = subject
-        return self.pending.setdefault(subject, Notes())
+        return self.pending.setdefault(subject, PendingFacts())
 
-    def copies_for(self, organizations: Collection[str], credentials: Collection[Credentials]) -> list[Notes]:
-        """Return copies of the notes about organizations, or about credentials without a name."""
+    def copies_for(
+        self, organizations: Collection[str], credentials: Collection[Credentials]
+    ) -> list[PendingFacts]:
+        """Return copies of the facts about organizations, or about credentials without a name."""
         copies = []
-        batches = [(batch.subject, batch.notes) for batch in (*self.uncertain, *self.writing)]
-        for subject, notes in [*self.pending.items(), *batches]:
+        batches = [(batch.subject, batch.facts) for batch in (*self.uncertain, *self.writing)]
+        for subject, facts in [*self.pending.items(), *batches]:
             unnamed = subject.organization is None and subject.credentials in credentials
             if unnamed or subject.organization in organizations:
-                copy = Notes()
-                copy.add(notes)
+                copy = PendingFacts()
+                copy.add(facts)
                 copies.append(copy)
         return copies
 
-    def take_due(self, is_due: Callable[[Subject, Stream], bool]) -> list[Batch]:
+    def take_due(self, is_due: Callable[[Subject, Series], bool]) -> list[Batch]:
         """Remove and return the batches to write now, the uncertain ones first."""
         self.writing, self.uncertain = self.uncertain, []
-        for subject, notes in list(self.pending.items()):
-            streams = {stream for stream in notes.tallies if is_due(subject, stream)}
-            if streams or notes.is_urgent:
-                self.writing.append(Batch(subject, notes.split(streams)))
-            if not notes:
+        for subject, facts in list(self.pending.items()):
+            due = {series for series in facts.tallies if is_due(subject, series)}
+            if due or facts.is_urgent:
+                self.writing.append(Batch(subject, facts.split(due)))
+            if not facts:
                 del self.pending[subject]
         return self.writing
 
@@ -179,7 +181,7 @@ class PendingWrites:
             if batch.again is not None:
                 self.uncertain.append(batch)
             else:
-                self.pending.setdefault(batch.subject, Notes()).add(batch.notes)
+                self.pending.setdefault(batch.subject, PendingFacts()).add(batch.facts)
         self.writing = []
         waiting = (*self.pending, *(batch.subject for batch in self.uncertain))
         self._subject_of = {each.organization: each for each in waiting if each.organization is not None}

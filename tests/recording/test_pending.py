@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import Credentials, Subject
-from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, new_facts
+from finetune_guard.recording.pending import MOST_SUBJECTS, PendingFacts, PendingWrites, new_facts
 from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
@@ -17,55 +17,55 @@ EMPTY = History(evidence=Evidence(organization="acme-28gund"))
 
 
 def test_counts_add_up_and_the_latest_time_stays():
-    notes = Notes()
-    assert notes.record(SEEN, NOW, DAY) is True
-    assert notes.record(SEEN, NOW - timedelta(hours=1), DAY) is False
-    notes.record(SEEN, NOW + timedelta(days=1), DAY + timedelta(days=1), 3)
-    (activity,) = notes.activities("acme-28gund")
+    facts = PendingFacts()
+    assert facts.record(SEEN, NOW, DAY) is True
+    assert facts.record(SEEN, NOW - timedelta(hours=1), DAY) is False
+    facts.record(SEEN, NOW + timedelta(days=1), DAY + timedelta(days=1), 3)
+    (activity,) = facts.activities("acme-28gund")
     assert NOW + timedelta(days=1) == activity.inference.at
     assert {DAY: 2, DAY + timedelta(days=1): 3} == activity.counts
 
 
 def test_empty_notes_are_false():
-    assert not Notes()
-    assert Notes(facts=EMPTY)
-    assert Notes(names={"org-1"})
-    notes = Notes()
-    notes.record(SEEN, NOW, DAY)
-    assert notes
+    assert not PendingFacts()
+    assert PendingFacts(evidence=EMPTY)
+    assert PendingFacts(names={"org-1"})
+    facts = PendingFacts()
+    facts.record(SEEN, NOW, DAY)
+    assert facts
 
 
 def test_part_can_be_taken_and_the_rest_stays():
-    notes = Notes()
-    notes.record(SEEN, NOW, DAY)
-    notes.record(SENT, NOW, DAY)
-    notes.merge(EMPTY, ["org-1"])
-    taken = notes.split([SENT])
-    assert ([SENT], EMPTY, {"org-1"}) == (list(taken.tallies), taken.facts, taken.names)
-    assert ([SEEN], None, set()) == (list(notes.tallies), notes.facts, notes.names)
+    facts = PendingFacts()
+    facts.record(SEEN, NOW, DAY)
+    facts.record(SENT, NOW, DAY)
+    facts.merge(EMPTY, ["org-1"])
+    taken = facts.split([SENT])
+    assert ([SENT], EMPTY, {"org-1"}) == (list(taken.tallies), taken.evidence, taken.names)
+    assert ([SEEN], None, set()) == (list(facts.tallies), facts.evidence, facts.names)
 
 
 def test_part_put_back_is_merged_with_newer_notes():
-    notes, refused = Notes(), Notes()
+    facts, refused = PendingFacts(), PendingFacts()
     refused.record(SEEN, NOW, DAY, 2)
     refused.merge(new_facts(fine_tuned_by=NOW), ["org-1"])
-    notes.record(SEEN, NOW + timedelta(hours=1), DAY)
-    notes.merge(new_facts(no_trace_at=NOW), ["proj_1"])
-    notes.add(refused)
-    notes.add(Notes())
-    (activity,) = notes.activities("acme-28gund")
+    facts.record(SEEN, NOW + timedelta(hours=1), DAY)
+    facts.merge(new_facts(no_trace_at=NOW), ["proj_1"])
+    facts.add(refused)
+    facts.add(PendingFacts())
+    (activity,) = facts.activities("acme-28gund")
     assert (NOW + timedelta(hours=1), {DAY: 3}) == (activity.inference.at, activity.counts)
-    assert (NOW, NOW) == (notes.facts.evidence.fine_tuned_by, notes.facts.evidence.no_trace_at)
-    assert {"org-1", "proj_1"} == notes.names
+    assert (NOW, NOW) == (facts.evidence.evidence.fine_tuned_by, facts.evidence.evidence.no_trace_at)
+    assert {"org-1", "proj_1"} == facts.names
 
 
 def test_pending_notes_are_part_of_evidence_and_history():
-    notes = Notes()
-    notes.record(SEEN, NOW, DAY)
-    history = notes.added_to(EMPTY)
+    facts = PendingFacts()
+    facts.record(SEEN, NOW, DAY)
+    history = facts.added_to(EMPTY)
     assert (NOW, {DAY: {Source.OBSERVED: 1}}) == (history.last_inference.at, history.daily)
-    notes.merge(new_facts(no_trace_at=NOW), ["proj_1"])
-    assert NOW == notes.added_to(history).evidence.no_trace_at
+    facts.merge(new_facts(no_trace_at=NOW), ["proj_1"])
+    assert NOW == facts.added_to(history).evidence.no_trace_at
 
 
 def subject(number, organization="acme-28gund"):
@@ -73,11 +73,11 @@ def subject(number, organization="acme-28gund"):
 
 
 def note(backlog, copies_for, count=1):
-    backlog.notes_of(copies_for).record(SEEN, NOW, DAY, count)
+    backlog.facts_of(copies_for).record(SEEN, NOW, DAY, count)
 
 
 def counted(batches):
-    return sum(tally.counts[DAY] for batch in batches for tally in batch.notes.tallies.values())
+    return sum(tally.counts[DAY] for batch in batches for tally in batch.facts.tallies.values())
 
 
 def test_keys_beyond_the_limit_share_their_organizations_notes():
@@ -121,11 +121,11 @@ def test_dropped_notes_are_counted():
 def test_only_due_notes_are_taken():
     backlog, later = PendingWrites(), (f"{MODEL}:ckpt-step-10", Source.OBSERVED, None)
     for number in (1, 2):
-        backlog.notes_of(subject(number)).record(later, NOW, DAY)
+        backlog.facts_of(subject(number)).record(later, NOW, DAY)
     note(backlog, subject(1), count=3)
-    taken = backlog.take_due(lambda _, stream: stream == SEEN)
+    taken = backlog.take_due(lambda _, series: series == SEEN)
     assert [(subject(1), 3)] == [(batch.subject, counted([batch])) for batch in taken]
     backlog.finish_write([])
     assert {subject(1): [later], subject(2): [later]} == {
-        subject: list(notes.tallies) for subject, notes in backlog.pending.items()
+        subject: list(facts.tallies) for subject, facts in backlog.pending.items()
     }
