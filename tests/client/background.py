@@ -7,7 +7,7 @@ import time
 
 import anyio
 
-from tests.client.both_ways import done
+from tests.client.flavours import done
 
 
 async def until(condition):

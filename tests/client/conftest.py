@@ -11,13 +11,13 @@ import respx
 from finetune_guard import GuardConfig, guard
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.testing import simulator_environment
-from tests.client.both_ways import ASYNC, HTTP, SYNC, done
+from tests.client.flavours import ASYNC, HTTP, SYNC, done
 from tests.support.azure import AZURE, BASE, KEY, TOKEN, TUNED, VERSION
 from tests.support.constants import MESSAGES
 
 
 @pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
-def way(request):
+def flavour(request):
     """The half of the SDK that a scenario runs through: each runs through both."""
     return request.param
 
@@ -53,7 +53,7 @@ async def closing():
 
 
 @pytest.fixture
-def connect(way, sim, configured, closing):
+def connect(flavour, sim, configured, closing):
     """Makes guarded clients of the simulated API; fields of the configuration are given as ``config``."""
 
     def make(config=None, **options):
@@ -63,18 +63,18 @@ def connect(way, sim, configured, closing):
             "max_retries": 0,
             "guard": configured(**(config or {})),
         }
-        return closing(way.guarded(**{**defaults, **options}))
+        return closing(flavour.guarded(**{**defaults, **options}))
 
     return make
 
 
 @pytest.fixture
-def connect_bare(way, sim, closing):
+def connect_bare(flavour, sim, closing):
     """Makes clients of the SDK itself for the simulated API."""
 
     def make(**options):
         defaults = {"base_url": sim.base_url, "api_key": sim.organization().api_key, "max_retries": 0}
-        return closing(way.bare(**{**defaults, **options}))
+        return closing(flavour.bare(**{**defaults, **options}))
 
     return make
 
@@ -135,22 +135,24 @@ def azure_config(store, clock):
 
 
 @pytest.fixture
-def connect_azure(way, azure, azure_config, closing):
+def connect_azure(flavour, azure, azure_config, closing):
     """Makes guarded clients of a resource, by the API that is named."""
 
     def make(api="key", **fields):
         endpoint = azure.endpoint("east")
         if api == "v1":
             base_url = f"{endpoint}/openai/v1/"
-            client = way.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=azure_config(**fields))
+            client = flavour.guarded(
+                base_url=base_url, api_key=KEY, max_retries=0, guard=azure_config(**fields)
+            )
             return closing(client)
         how = {
             "key": {"api_key": KEY},
             "token": {"azure_ad_token": TOKEN},
-            "provider": {"azure_ad_token_provider": way.returning(TOKEN)},
+            "provider": {"azure_ad_token_provider": flavour.returning(TOKEN)},
             "deployment": {"api_key": KEY, "azure_deployment": "support"},
         }[api]
-        bare = way.azure(azure_endpoint=endpoint, api_version=VERSION, max_retries=0, **how)
+        bare = flavour.azure(azure_endpoint=endpoint, api_version=VERSION, max_retries=0, **how)
         return closing(guard(closing(bare), azure_config(**fields)))
 
     return make

@@ -6,7 +6,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
-from tests.client.both_ways import done, entered, every, first_of, listed
+from tests.client.flavours import done, entered, every, first_of, listed
 from tests.support.constants import MESSAGES
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from finetune_guard import Source
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import HTTP, done, every, listed
+from tests.client.flavours import HTTP, done, every, listed
 from tests.client.scenarios import cast_to_object, chat, chat_stream, completions, needs, responses_stream
 from tests.client.scenarios import streaming_response_unread as unread
 from tests.support.constants import BASE, FINE_TUNED, MESSAGES, START
@@ -208,10 +208,10 @@ async def test_stream_has_the_sdks_class_and_attributes(client, bare, model):
 class MockResponse:
     """What a program's own tests may put in a response's place: headers in a plain dict, and little else."""
 
-    def __init__(self, way, headers):
+    def __init__(self, flavour, headers):
         self.headers, self.status_code, self.reason_phrase = headers, 200, "OK"
         self.request = types.SimpleNamespace(headers={})
-        self.read = self.aread = way.returning(b"")
+        self.read = self.aread = flavour.returning(b"")
 
     def raise_for_status(self):
         return self
@@ -228,28 +228,28 @@ class UnlistableHeaders(dict):
 
 
 @pytest.fixture
-def mocked(way, closing, configured, monkeypatch):
+def mocked(flavour, closing, configured, monkeypatch):
     """Makes clients whose HTTP library gives a mock's answer."""
 
     def make(standing):
-        http_client, send = way.http_client(), way.returning(standing)
+        http_client, send = flavour.http_client(), flavour.returning(standing)
         monkeypatch.setattr(http_client, "send", lambda *_args, **_options: send())
         guard = configured(hosts=["api.openai.com"])
-        return closing(way.guarded(api_key="sk-test", http_client=http_client, guard=guard))
+        return closing(flavour.guarded(api_key="sk-test", http_client=http_client, guard=guard))
 
     return make
 
 
 @pytest.mark.parametrize("headers", [{"Content-Type": "application/json"}, {}], ids=["headers", "none"])
-async def test_mocked_response_passes_without_a_log_line(way, mocked, caplog, headers):
-    client = mocked(MockResponse(way, headers))
+async def test_mocked_response_passes_without_a_log_line(flavour, mocked, caplog, headers):
+    client = mocked(MockResponse(flavour, headers))
     assert FINE_TUNED == (await chat(client, FINE_TUNED)).model
     assert [FINE_TUNED] == list((await done(client.guard.history())).models)
     assert not [record for record in caplog.records if record.name.startswith("finetune_guard")]
 
 
-async def test_failure_of_the_guard_leaves_the_answer_and_is_logged_once(way, mocked, caplog):
-    standing = MockResponse(way, {})
+async def test_failure_of_the_guard_leaves_the_answer_and_is_logged_once(flavour, mocked, caplog):
+    standing = MockResponse(flavour, {})
     standing.request.headers = UnlistableHeaders()
     client = mocked(standing)
     for _ in range(2):

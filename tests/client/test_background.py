@@ -13,7 +13,7 @@ from finetune_guard.openai_api.flow import Pause
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.background import background_threads, checks, settled, until, use
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.stores import Unreadable
 
 pytestmark = pytest.mark.anyio
@@ -109,7 +109,7 @@ async def test_nothing_is_sent_while_the_history_is_unreadable(keep_open, model,
     assert 0 == posts(CHAT)
 
 
-async def test_copies_of_a_client_share_a_background(keep_open, closing_window, sim, way, posts):
+async def test_copies_of_a_client_share_a_background(keep_open, closing_window, sim, flavour, posts):
     """A copy with another key has its organization checked too."""
     sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
     client = keep_open()
@@ -119,7 +119,7 @@ async def test_copies_of_a_client_share_a_background(keep_open, closing_window, 
     await until(lambda: len(checks(client)) == 2)
     await settled(client)
     assert 3 == posts(CHAT)
-    assert (0 if way.is_async else 1) == len(background_threads())
+    assert (0 if flavour.is_async else 1) == len(background_threads())
 
 
 async def test_failed_keep_alive_is_logged_once_and_retried(

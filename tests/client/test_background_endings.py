@@ -16,7 +16,7 @@ import pytest
 from finetune_guard import KeepAlive
 from finetune_guard.simulator import Fault
 from tests.client.background import background_threads, settled, until, use
-from tests.client.both_ways import ASYNC, done
+from tests.client.flavours import ASYNC, done
 
 pytestmark = pytest.mark.anyio
 
@@ -41,9 +41,9 @@ def options(sim, configured):
 
 
 @pytest.mark.parametrize("closed", ["the client", "a copy"])
-async def test_closing_a_client_ends_its_background(way, options, closed):
+async def test_closing_a_client_ends_its_background(flavour, options, closed):
     """No thread, timer or task is left."""
-    client = way.guarded(**options)
+    client = flavour.guarded(**options)
     await use(client)
     await use(client.with_options(timeout=300))
     await settled(client)
@@ -54,7 +54,7 @@ async def test_closing_a_client_ends_its_background(way, options, closed):
     assert (False, []) == (is_running(background), background_threads())
 
 
-def reporting_http_client(way, sending):
+def reporting_http_client(flavour, sending):
     """An HTTP client that sets ``sending`` when an inference is sent."""
 
     def notice(request):
@@ -64,13 +64,13 @@ def reporting_http_client(way, sending):
     async def notice_later(request):
         notice(request)
 
-    return way.http_client(event_hooks={"request": [notice_later if way.is_async else notice]})
+    return flavour.http_client(event_hooks={"request": [notice_later if flavour.is_async else notice]})
 
 
-async def test_close_does_not_wait_for_a_slow_keep_alive(way, options, sim, model, caplog):
+async def test_close_does_not_wait_for_a_slow_keep_alive(flavour, options, sim, model, caplog):
     sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     sending = threading.Event()
-    client = way.guarded(http_client=reporting_http_client(way, sending), **options)
+    client = flavour.guarded(http_client=reporting_http_client(flavour, sending), **options)
     await use(client)
     await until(sending.is_set)
     await done(client.close())
@@ -80,12 +80,12 @@ async def test_close_does_not_wait_for_a_slow_keep_alive(way, options, sim, mode
     assert [] == [record.message for record in caplog.records if record.name == "finetune_guard"]
 
 
-async def test_dropped_clients_are_collected_with_their_background(way, options):
+async def test_dropped_clients_are_collected_with_their_background(flavour, options):
     backgrounds, clients = [], []
-    http_client = way.http_client()
+    http_client = flavour.http_client()
 
     async def use_and_drop():
-        client = way.guarded(http_client=http_client, **options)
+        client = flavour.guarded(http_client=http_client, **options)
         await use(client)
         await settled(client)
         backgrounds.append(client._finetune_guard.background)
@@ -97,11 +97,11 @@ async def test_dropped_clients_are_collected_with_their_background(way, options)
     assert [None] * 10 == [reference() for reference in clients]
     await until(lambda: not background_threads())
     await until(lambda: not any(is_running(background) for background in backgrounds))
-    await done(http_client.aclose() if way.is_async else http_client.close())
+    await done(http_client.aclose() if flavour.is_async else http_client.close())
 
 
-async def test_background_goes_on_with_the_remaining_client(way, options):
-    client = way.guarded(**options)
+async def test_background_goes_on_with_the_remaining_client(flavour, options):
+    client = flavour.guarded(**options)
     await use(client.with_options(timeout=300))
     await settled(client)
     gc.collect()

@@ -20,7 +20,7 @@ from finetune_guard import (
     StoreError,
     guard,
 )
-from tests.client.both_ways import create_job, done, listed
+from tests.client.flavours import create_job, done, listed
 from tests.support.constants import MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -106,11 +106,11 @@ async def test_keep_alive_works_once_without_a_store(connect, tmp_path, model):
     ],
 )
 async def test_wrong_environment_stops_jobs_only(
-    way, sim, bare, closing, model, monkeypatch, variable, value
+    flavour, sim, bare, closing, model, monkeypatch, variable, value
 ):
     monkeypatch.setenv(variable, value)
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", f"{sim.host}, gw.acme.example")
-    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    client = closing(flavour.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     data = b'{"messages": [{"role": "user", "content": "a"}]}\n'
     await done(client.files.create(file=("a.jsonl", data), purpose="fine-tune"))
@@ -121,20 +121,20 @@ async def test_wrong_environment_stops_jobs_only(
     with pytest.raises(GuardConfigError, match=variable):
         await done(client.guard.check())
     monkeypatch.setenv("FINETUNE_GUARD_ENABLED", "false")  # whatever else is wrong
-    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    client = closing(flavour.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     with pytest.raises(openai.APIStatusError, match=r"training_file|winding down"):  # the API's own
         await create_job(client)
 
 
-async def test_wrong_environment_stops_no_job_at_other_hosts(way, sim, closing, monkeypatch):
+async def test_wrong_environment_stops_no_job_at_other_hosts(flavour, sim, closing, monkeypatch):
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", "https://gw.acme.example/v1")
-    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    client = closing(flavour.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     with pytest.raises(openai.APIStatusError, match=r"training_file|winding down"):  # the API's own
         await create_job(client)
 
 
 async def test_deleted_working_directory_stops_nothing(
-    way, sim, clock, closing, model, monkeypatch, tmp_path
+    flavour, sim, clock, closing, model, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     deleted = tmp_path / "deleted"
@@ -143,7 +143,7 @@ async def test_deleted_working_directory_stops_nothing(
     deleted.rmdir()
     monkeypatch.setenv("FINETUNE_GUARD_STORE", "./history")
     options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
-    client = closing(way.guarded(guard=GuardConfig(clock=clock), **options))
+    client = closing(flavour.guarded(guard=GuardConfig(clock=clock), **options))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     with pytest.raises(openai.BadRequestError, match="file-x"):
         await create_job(client)
@@ -169,7 +169,9 @@ def handler():
         logging.getLogger("finetune_guard").removeHandler(handler)
 
 
-async def test_failing_log_handler_reaches_no_caller(way, bare, closing, infer, sim, monkeypatch, handler):
+async def test_failing_log_handler_reaches_no_caller(
+    flavour, bare, closing, infer, sim, monkeypatch, handler
+):
     records = []
 
     def emit(record):
@@ -177,22 +179,22 @@ async def test_failing_log_handler_reaches_no_caller(way, bare, closing, infer, 
         raise RuntimeError(record.getMessage())
 
     handler(emit)
-    guard(closing(way.bare(base_url="https://acme.example", api_key="x")))
+    guard(closing(flavour.bare(base_url="https://acme.example", api_key="x")))
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
-    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    client = closing(flavour.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await infer(client)
     await infer(guard(bare))
     assert 3 == len(records)
 
 
-async def test_log_records_keep_no_client_alive(way, sim, infer, monkeypatch, connect, handler):
+async def test_log_records_keep_no_client_alive(flavour, sim, infer, monkeypatch, connect, handler):
     records = []
     handler(records.append)
-    failing_inside = way.guarded(base_url=sim.base_url, api_key="sk-test", guard=connect().guard.config)
+    failing_inside = flavour.guarded(base_url=sim.base_url, api_key="sk-test", guard=connect().guard.config)
     failing_inside._finetune_guard.failures.add(RuntimeError("no"))
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
-    wrong = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key)
+    wrong = flavour.guarded(base_url=sim.base_url, api_key=sim.organization().api_key)
     await infer(wrong)
     with pytest.raises(GuardConfigError):
         await create_job(wrong)

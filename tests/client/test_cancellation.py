@@ -16,7 +16,7 @@ from finetune_guard.client.drivers import drive_async
 from finetune_guard.openai_api.flow import ApiCall, InParallel
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import ASYNC
+from tests.client.flavours import ASYNC
 from tests.support.constants import BASE
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ import pytest
 from finetune_guard import GuardConfigError, Source, Verdict
 from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import ASYNC, done
+from tests.client.flavours import ASYNC, done
 from tests.support.constants import START
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ async def test_record_refuses_the_future(client):
     assert START + timedelta(days=60) == (await done(client.guard.check())).window_closes_at
 
 
-async def test_async_client_has_only_coroutine_methods(way, client):
+async def test_async_client_has_only_coroutine_methods(flavour, client):
     methods, others = (
         {
             name
@@ -91,7 +91,7 @@ async def test_async_client_has_only_coroutine_methods(way, client):
     )
     assert methods == others
     asynchronous = {name for name in methods if inspect.iscoroutinefunction(getattr(client.guard, name))}
-    assert (methods if way is ASYNC else set()) == asynchronous
+    assert (methods if flavour is ASYNC else set()) == asynchronous
     assert client.guard.active
     assert client.guard.config.clock() == START
 

@@ -15,7 +15,7 @@ import pytest
 
 import finetune_guard
 from finetune_guard import GuardConfig, GuardConfigError, KeepAlive
-from tests.client.both_ways import done, entered
+from tests.client.flavours import done, entered
 from tests.support.constants import MESSAGES, START
 
 pytestmark = pytest.mark.anyio
@@ -81,8 +81,8 @@ def test_constructor_signature_is_the_sdks_plus_guard(name, method):
     assert {**theirs.__kwdefaults__, "guard": None} == ours.__kwdefaults__
 
 
-def test_request_has_the_sdks_signature(way):
-    assert inspect.signature(way.bare.request) == inspect.signature(way.guarded.request)
+def test_request_has_the_sdks_signature(flavour):
+    assert inspect.signature(flavour.bare.request) == inspect.signature(flavour.guarded.request)
 
 
 @NAMES
@@ -110,15 +110,15 @@ def test_stub_has_the_newest_sdk_parameters(name, method):
 @pytest.mark.parametrize(
     "wrong", [{"store": "memory"}, KeepAlive(), GuardConfig], ids=lambda wrong: type(wrong).__name__
 )
-def test_guard_argument_must_be_a_configuration(way, wrong):
-    client = way.guarded(api_key="sk-test")
-    for make in (way.guarded, client.copy, client.with_options):
+def test_guard_argument_must_be_a_configuration(flavour, wrong):
+    client = flavour.guarded(api_key="sk-test")
+    for make in (flavour.guarded, client.copy, client.with_options):
         with pytest.raises(GuardConfigError, match=r"configuration is .*: a GuardConfig is required"):
             make(api_key="sk-test", guard=wrong)
 
 
-async def test_context_manager_returns_and_closes_the_client(way, sim, configured, model, store):
-    created = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
+async def test_context_manager_returns_and_closes_the_client(flavour, sim, configured, model, store):
+    created = flavour.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
     async with entered(created) as client:
         assert client is created
         await done(client.chat.completions.create(model=model, messages=MESSAGES))
@@ -126,8 +126,8 @@ async def test_context_manager_returns_and_closes_the_client(way, sim, configure
     assert START == store.evidence(sim.organization().slug).last_inference.at
 
 
-async def test_dropped_client_is_collected(way, sim, configured, model):
-    client = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
+async def test_dropped_client_is_collected(flavour, sim, configured, model):
+    client = flavour.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
     copy = client.with_options(timeout=300)
     for each_client in (client, copy):
         await done(each_client.chat.completions.create(model=model, messages=MESSAGES))

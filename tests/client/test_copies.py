@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from finetune_guard import GuardConfig, NoInferenceRecordedError
-from tests.client.both_ways import ASYNC, SYNC, done
+from tests.client.flavours import ASYNC, SYNC, done
 from tests.support.constants import BASE, MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -61,8 +61,10 @@ async def test_copy_with_a_guard_has_its_own_history(client, infer, sim, clock):
     assert copied.guard.config is copied.with_options(timeout=300).guard.config
 
 
-async def test_copied_subclass_with_its_own_constructor_keeps_the_guard(way, sim, configured, closing, model):
-    own = CustomAsync if way is ASYNC else CustomSync
+async def test_copied_subclass_with_its_own_constructor_keeps_the_guard(
+    flavour, sim, configured, closing, model
+):
+    own = CustomAsync if flavour is ASYNC else CustomSync
     options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
     client = closing(own(team="research", guard=configured(), **options))
     for copied in (client.copy(), client.with_options(timeout=300).copy(team="sales")):

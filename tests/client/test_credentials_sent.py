@@ -12,7 +12,7 @@ import respx
 
 from finetune_guard import GuardConfig, NotEligibleError
 from finetune_guard.client.sdk_compat import omitted_header
-from tests.client.both_ways import HTTP, create_job, done
+from tests.client.flavours import HTTP, create_job, done
 from tests.support.constants import BASE, MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -33,14 +33,14 @@ class Signer(HTTP.Auth):
 
 
 @pytest.fixture
-def open_client(way, closing, clock, store):
+def open_client(flavour, closing, clock, store):
     """Makes clients that share a history; ``signs_with`` names the key that the HTTP client puts in."""
 
     def make(*, signs_with=None, **options):
         if signs_with is not None:
-            options["http_client"] = way.http_client(auth=Signer(signs_with))
+            options["http_client"] = flavour.http_client(auth=Signer(signs_with))
         guard = GuardConfig(store=store, clock=clock, hosts=EVERY_HOST)
-        return closing(way.guarded(**{"api_key": "sk-1", "max_retries": 0, "guard": guard, **options}))
+        return closing(flavour.guarded(**{"api_key": "sk-1", "max_retries": 0, "guard": guard, **options}))
 
     return make
 
@@ -160,9 +160,9 @@ async def test_moved_key_counts_for_its_new_organization(open_client, slugs, wir
     )
 
 
-async def test_refused_admin_key_does_not_replace_the_clients_key(way, open_client, slugs, wire):
+async def test_refused_admin_key_does_not_replace_the_clients_key(flavour, open_client, slugs, wire):
     """An error of the administration's API, which is sent with another key, hides no evidence."""
-    if "admin_api_key" not in inspect.signature(way.bare).parameters:
+    if "admin_api_key" not in inspect.signature(flavour.bare).parameters:
         pytest.skip("this release of openai has no admin keys")
     client = open_client(admin_api_key="sk-admin")
     await infer(client)
@@ -176,8 +176,8 @@ async def test_refused_admin_key_does_not_replace_the_clients_key(way, open_clie
 # Keys that are put in while a request is sent.
 
 
-async def test_workload_identities_have_separate_histories(way, open_client, slugs):
-    if "workload_identity" not in inspect.signature(way.bare).parameters:
+async def test_workload_identities_have_separate_histories(flavour, open_client, slugs):
+    if "workload_identity" not in inspect.signature(flavour.bare).parameters:
         pytest.skip("this release of openai has no workload identities")
 
     def working_as(name):

@@ -13,7 +13,7 @@ import pytest
 from finetune_guard import DeploymentGoneError, GuardConfig, GuardConfigError, IdleDeploymentWarning, guard
 from finetune_guard.rules.deployments import DeploymentState
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import done, entered, listed
+from tests.client.flavours import done, entered, listed
 from tests.domain.test_idle_policy import OWN
 from tests.support.azure import BASE, DAY, KEY, TOKEN, TUNED, VERSION, chat, known, respond
 from tests.support.constants import COMPLETION, MESSAGES
@@ -210,19 +210,19 @@ async def test_forgotten_deployment_is_not_warned_about(connect_azure, clock):
 
 
 async def test_azure_client_at_a_gateway_records_its_deployments(
-    way, azure, azure_config, closing, store, clock
+    flavour, azure, azure_config, closing, store, clock
 ):
-    bare = way.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION)
+    bare = flavour.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION)
     client = closing(guard(closing(bare), azure_config(policies=())))
     await chat(client)
     assert ["support"] == list(await known(client))
-    elsewhere = closing(way.guarded(api_key="sk-test", guard=azure_config(policies=())))
+    elsewhere = closing(flavour.guarded(api_key="sk-test", guard=azure_config(policies=())))
     await done(client.guard.flush())
     assert ["support"] == list(await known(elsewhere))
 
 
 @pytest.mark.parametrize("broken", ["evidence", "history", "record", "merge", "organizations"])
-async def test_broken_store_stops_no_deployment_call(way, azure, connect_azure, broken):
+async def test_broken_store_stops_no_deployment_call(flavour, azure, connect_azure, broken):
     class BrokenStore(MemoryStore):
         def __getattribute__(self, name):
             if name == broken:
@@ -235,13 +235,13 @@ async def test_broken_store_stops_no_deployment_call(way, azure, connect_azure, 
 
 
 async def test_rule_file_alone_covers_another_provider(
-    way, closing, store, clock, wire, monkeypatch, tmp_path
+    flavour, closing, store, clock, wire, monkeypatch, tmp_path
 ):
     (tmp_path / "own.toml").write_text(OWN)
     monkeypatch.setenv("FINETUNE_GUARD_POLICIES", str(tmp_path / "own.toml"))
     config = GuardConfig(store=store, clock=clock)
     base_url = "https://api.acme.example/v1"
-    client = closing(way.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=config))
+    client = closing(flavour.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=config))
     chats = wire.post(f"{base_url}/chat/completions")
     chats.respond(200, json={**COMPLETION, "model": "acme-large"})
     wire.post(f"{base_url}/completions").respond(200, json={**COMPLETION, "model": "acme-large"})

@@ -11,7 +11,7 @@ import pytest
 import finetune_guard
 from finetune_guard import GuardConfigError, KeepAlive, KeepAliveError, NotSent, Source
 from tests.client.background import settled, until
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.azure import AZURE, DAY, KEY, TUNED, chat, known
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import pytest
 
 from finetune_guard import Source
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.client.scenarios import COMPLETIONS, INFERENCES, OTHER_CALLS, UNFINISHED
 from tests.support.constants import COMPLETION, START
 

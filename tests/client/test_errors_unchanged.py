@@ -7,7 +7,7 @@ import pytest
 
 from finetune_guard import DeploymentScalingUpError, ModelAccessLostError
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import HTTP, create_job, done
+from tests.client.flavours import HTTP, create_job, done
 from tests.client.scenarios import chat, chat_stream
 from tests.support.constants import MESSAGES
 
@@ -117,7 +117,7 @@ LEGACY = 404, {"error": {"message": "marked by provider as Legacy; not been acti
     ids=["fireworks", "bedrock"],
 )
 async def test_known_loss_is_named_and_stays_the_sdks_error(
-    way, wire, configured, closing, base_url, answer, sdks, ours, stream
+    flavour, wire, configured, closing, base_url, answer, sdks, ours, stream
 ):
     status, body = answer
     route = wire.post(f"{base_url}/chat/completions").respond(
@@ -125,7 +125,7 @@ async def test_known_loss_is_named_and_stays_the_sdks_error(
     )
     for enabled in (True, False):
         guard = configured(enabled=enabled)
-        client = closing(way.guarded(base_url=base_url, api_key="sk-x", guard=guard, max_retries=1))
+        client = closing(flavour.guarded(base_url=base_url, api_key="sk-x", guard=guard, max_retries=1))
         with pytest.raises(sdks) as caught:
             await done(client.chat.completions.create(model="acme/support", messages=MESSAGES, stream=stream))
         error = caught.value
@@ -134,13 +134,13 @@ async def test_known_loss_is_named_and_stays_the_sdks_error(
     assert 2 * (2 if status >= 500 else 1) == len(route.calls)
 
 
-async def test_other_errors_are_unchanged(way, wire, configured, closing):
+async def test_other_errors_are_unchanged(flavour, wire, configured, closing):
     host = "https://acme.openai.azure.com"
     wire.post(url__startswith=host).respond(
         404, json={"error": {"code": "DeploymentNotFound", "message": "no"}}
     )
     client = closing(
-        way.guarded(base_url=f"{host}/openai/v1/", api_key="sk-x", guard=configured(), max_retries=0)
+        flavour.guarded(base_url=f"{host}/openai/v1/", api_key="sk-x", guard=configured(), max_retries=0)
     )
     with pytest.raises(openai.NotFoundError) as caught:
         await done(client.chat.completions.create(model="suport", messages=MESSAGES))

@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from finetune_guard import GuardConfig, KeepAlive
-from tests.client.both_ways import ASYNC
+from tests.client.flavours import ASYNC
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
 
 blockbuster = pytest.importorskip("blockbuster")

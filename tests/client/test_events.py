@@ -23,7 +23,7 @@ from finetune_guard import (
 from finetune_guard.engine.events import MAX_PENDING, wait_until_all_delivered
 from finetune_guard.simulator import Fault
 from tests.client.background import until
-from tests.client.both_ways import create_job, done
+from tests.client.flavours import create_job, done
 from tests.client.test_broken_parts import failing
 from tests.support.constants import BASE, DAY, TRAINING_DATA
 

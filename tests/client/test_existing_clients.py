@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from finetune_guard import GuardConfig, GuardConfigError, NoInferenceRecordedError, guard
-from tests.client.both_ways import ASYNC, create_job, done
+from tests.client.flavours import ASYNC, create_job, done
 from tests.support.constants import MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -36,9 +36,9 @@ def guarded(bare, configured):
     return guard(bare, configured())
 
 
-async def test_guard_returns_a_guarded_copy_and_leaves_the_original(bare, guarded, infer, posts, way):
-    assert isinstance(guarded, way.bare)
-    assert type(bare) is way.bare
+async def test_guard_returns_a_guarded_copy_and_leaves_the_original(bare, guarded, infer, posts, flavour):
+    assert isinstance(guarded, flavour.bare)
+    assert type(bare) is flavour.bare
     assert guarded.guard.active
     with pytest.raises(NoInferenceRecordedError):
         await create_job(guarded)
@@ -71,8 +71,8 @@ async def test_resources_made_before_are_guarded_on_the_copy(bare, configured, m
     assert [4] == list(sources.values())
 
 
-async def test_guarding_calls_no_constructor(way, sim, configured, closing, model):
-    original = closing((CustomAsync if way is ASYNC else CustomSync)(sim.base_url, "a", "b"))
+async def test_guarding_calls_no_constructor(flavour, sim, configured, closing, model):
+    original = closing((CustomAsync if flavour is ASYNC else CustomSync)(sim.base_url, "a", "b"))
     guarded = guard(original, configured())
     assert isinstance(guarded, type(original))
     assert (type(original).__name__, ("a", "b")) == (type(guarded).__name__, guarded.labels)
@@ -82,15 +82,15 @@ async def test_guarding_calls_no_constructor(way, sim, configured, closing, mode
     assert [model] == list((await done(guarded.guard.history())).models)
 
 
-async def test_guarded_azure_client_has_azures_rules(way, closing, wire, caplog):
+async def test_guarded_azure_client_has_azures_rules(flavour, closing, wire, caplog):
     wire.route().respond(200, json={"id": "x", "data": []})
     azure = closing(
-        way.azure(
+        flavour.azure(
             api_key="azure-key", api_version="2024-10-21", azure_endpoint="https://acme.openai.azure.com"
         )
     )
     guarded = guard(azure, GuardConfig(store="memory", hosts=["acme.openai.azure.com"]))
-    assert isinstance(guarded, way.azure)
+    assert isinstance(guarded, flavour.azure)
     assert guarded.guard.active
     assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
 
@@ -103,8 +103,8 @@ async def test_guarded_azure_client_has_azures_rules(way, closing, wire, caplog)
     assert "azure-key" == wire.calls[0].request.headers["api-key"]
 
 
-async def test_guard_of_another_provider_is_inactive(way, closing, caplog):
-    client = closing(way.bare(api_key="sk-test", base_url="http://localhost:8000/v1"))
+async def test_guard_of_another_provider_is_inactive(flavour, closing, caplog):
+    client = closing(flavour.bare(api_key="sk-test", base_url="http://localhost:8000/v1"))
     assert not guard(client, GuardConfig(store="memory")).guard.active
     assert "the policy does not apply to localhost" in caplog.text
 

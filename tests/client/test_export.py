@@ -12,7 +12,7 @@ import pytest
 from finetune_guard import ExportError
 from finetune_guard.engine.export.record import verify
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import BASE, TRAINING_DATA
 
 pytestmark = pytest.mark.anyio

@@ -24,7 +24,7 @@ from finetune_guard import (
     PolicyBoundaryWarning,
     Verdict,
 )
-from tests.client.both_ways import create_job, done, entered
+from tests.client.flavours import create_job, done, entered
 from tests.support.constants import BASE, START, TRAINING_DATA
 
 pytestmark = pytest.mark.anyio
@@ -224,13 +224,13 @@ NO_OTHER_WARNING = pytest.mark.filterwarnings(
 
 @NO_OTHER_WARNING
 @pytest.mark.parametrize("now", [FIRST_MOMENT, LAST_MOMENT])
-async def test_job_on_the_boundary_day_is_sent_with_a_warning(way, client, infer, clock, now, posts):
+async def test_job_on_the_boundary_day_is_sent_with_a_warning(flavour, client, infer, clock, now, posts):
     clock.set(now)
     await infer(client)
 
     async def create_here():
         creation = client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
-        return await creation if way.is_async else creation
+        return await creation if flavour.is_async else creation
 
     with (
         pytest.warns(PolicyBoundaryWarning, match="API decides") as caught,

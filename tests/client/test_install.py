@@ -14,7 +14,7 @@ import finetune_guard
 from finetune_guard import GuardConfigError, InferenceWindowExpiredError, Source
 from finetune_guard.client.sdk_compat import FinalRequestOptions
 from finetune_guard.logs import OnceLog
-from tests.client.both_ways import create_job, done
+from tests.client.flavours import create_job, done
 from tests.client.scenarios import INFERENCES, OTHER_CALLS
 from tests.client.test_drop_in import comparable, served
 from tests.support.constants import BASE, MESSAGES, START
@@ -66,8 +66,10 @@ async def test_installed_guard_changes_no_call_and_records_inferences(scenarios,
         finetune_guard.uninstall()
 
 
-async def test_every_client_is_guarded_however_it_was_made(way, connect_bare, clock, posts, infer, install):
-    subclass = type("Mine", (way.bare,), {})
+async def test_every_client_is_guarded_however_it_was_made(
+    flavour, connect_bare, clock, posts, infer, install
+):
+    subclass = type("Mine", (flavour.bare,), {})
     before = connect_bare()
     await done(before.models.list())
     install()
@@ -76,7 +78,7 @@ async def test_every_client_is_guarded_however_it_was_made(way, connect_bare, cl
     await infer(before)
     clock.advance(timedelta(days=61))
     for client in (before, after, after.with_options(timeout=300), after.copy(), special, special.copy()):
-        assert type(client) in {way.bare, subclass}
+        assert type(client) in {flavour.bare, subclass}
         with pytest.raises(InferenceWindowExpiredError):
             await create_job(client)
     assert 0 == posts("/fine_tuning/jobs")
@@ -110,20 +112,22 @@ async def test_guarded_client_counts_once_after_install(connect, infer, install)
     assert {START.date(): {Source.OBSERVED: 1}} == (await done(client.guard.history())).daily
 
 
-async def test_azure_clients_are_not_stopped(way, sim, model, install, closing):
+async def test_azure_clients_are_not_stopped(flavour, sim, model, install, closing):
     install()
-    client = closing(way.azure(api_key="key", api_version="v1", base_url=sim.base_url, max_retries=0))
-    assert isinstance(client, way.bare)
+    client = closing(flavour.azure(api_key="key", api_version="v1", base_url=sim.base_url, max_retries=0))
+    assert isinstance(client, flavour.bare)
     assert "not_guarded" == (await done(client.guard.check())).reason
     with pytest.raises(openai.APIStatusError):  # the API's own: it has no such path
         await create_job(client)
     assert await done(client.guard.keep_alive()) is not None
 
 
-async def test_subclass_that_overrides_request_sees_own_requests(way, sim, clock, infer, install, closing):
+async def test_subclass_that_overrides_request_sees_own_requests(
+    flavour, sim, clock, infer, install, closing
+):
     paths = []
 
-    class Counting(way.bare):
+    class Counting(flavour.bare):
         def request(self, cast_to, options, *args, **kwargs):
             paths.append(options.url)
             return super().request(cast_to, options, *args, **kwargs)
@@ -160,29 +164,29 @@ def test_second_configuration_is_refused(install, configured):
         finetune_guard.install("memory")
 
 
-async def test_uninstall_leaves_later_patches(way, bare, infer, install, caplog):
+async def test_uninstall_leaves_later_patches(flavour, bare, infer, install, caplog):
     install()
-    ours, paths = way.bare.request, []
+    ours, paths = flavour.bare.request, []
 
     def theirs(self, *args, **kwargs):
         paths.append(args)
         return ours(self, *args, **kwargs)
 
-    way.bare.request = theirs
+    flavour.bare.request = theirs
     try:
         finetune_guard.uninstall()
-        assert f"something else has replaced openai.{way.bare.__name__}.request" in caplog.text
-        assert theirs is way.bare.request
+        assert f"something else has replaced openai.{flavour.bare.__name__}.request" in caplog.text
+        assert theirs is flavour.bare.request
         await infer(bare)
         assert 1 == len(paths)
         assert not hasattr(bare, "guard")
     finally:
-        del way.bare.request  # it is inherited
+        del flavour.bare.request  # it is inherited
 
 
-async def test_copied_or_pickled_attributes_hold_no_guard(way, sim, install, infer):
+async def test_copied_or_pickled_attributes_hold_no_guard(flavour, sim, install, infer):
     install()
-    client = way.bare(api_key=sim.organization().api_key, base_url=sim.base_url)
+    client = flavour.bare(api_key=sim.organization().api_key, base_url=sim.base_url)
     await infer(client)
     state = {name: value for name, value in vars(client).items() if name == "_finetune_guard_view"}
     assert {"_finetune_guard_view": None} == pickle.loads(pickle.dumps(state))
@@ -192,7 +196,7 @@ async def test_copied_or_pickled_attributes_hold_no_guard(way, sim, install, inf
     await done(client.close())
 
 
-async def test_a_websocket_is_logged_once(way, connect, bare, install, caplog, monkeypatch):
+async def test_a_websocket_is_logged_once(flavour, connect, bare, install, caplog, monkeypatch):
     monkeypatch.setattr("finetune_guard.client.urls._log_of_process", OnceLog())
     install()
     caplog.set_level("INFO", "finetune_guard")

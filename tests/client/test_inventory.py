@@ -8,7 +8,7 @@ import pytest
 
 from finetune_guard import GuardConfigError, Inventory
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import done, listed
+from tests.client.flavours import done, listed
 from tests.client.scenarios import chat
 from tests.support.constants import BASE, DAY, START, TRAINING_DATA
 from tests.support.stores import Unreadable

@@ -11,7 +11,7 @@ from finetune_guard import GuardConfigError, Inference, KeepAliveError, Source, 
 from finetune_guard.domain.facts import Activity
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import ASYNC, done
+from tests.client.flavours import ASYNC, done
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from finetune_guard import FineTuneGuardError, KeepAlive, KeepAliveError
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import BASE
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from finetune_guard import (
     Source,
 )
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import create_job, done
+from tests.client.flavours import create_job, done
 from tests.support.constants import TRAINING_DATA
 
 pytestmark = pytest.mark.anyio

@@ -23,7 +23,7 @@ from finetune_guard import (
 )
 from finetune_guard.domain.catalog import Lifetime, ModelCatalog, published_catalog
 from finetune_guard.simulator import Fault, Simulator
-from tests.client.both_ways import create_job, done
+from tests.client.flavours import create_job, done
 from tests.client.scenarios import INFERENCES, chat, chat_raw, chat_stream
 from tests.client.test_errors_unchanged import failure_of
 from tests.support.constants import BASE, DAY, MESSAGES, NOW, TRAINING_DATA
@@ -82,12 +82,14 @@ async def test_shut_down_base_stops_the_job(active_client, train, posts):
     assert 0 == posts("/fine_tuning/jobs")
 
 
-async def test_short_lived_base_is_warned_about_once_at_the_callers_line(way, active_client, train, posts):
+async def test_short_lived_base_is_warned_about_once_at_the_callers_line(
+    flavour, active_client, train, posts
+):
     """An upload says nothing."""
     file = await done(active_client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
     create = partial(active_client.fine_tuning.jobs.create, model=BASE, training_file=file.id)
     with pytest.warns(ShortLivedModelWarning) as caught:
-        job, line = (await create() if way.is_async else create()), line_here()
+        job, line = (await create() if flavour.is_async else create()), line_here()
     assert job.id.startswith("ftjob-")
     (warning,) = warnings_of(ShortLivedModelWarning, caught)
     assert (__file__, line) == (warning.filename, warning.lineno)
@@ -225,15 +227,15 @@ async def test_failing_warning_is_logged_and_the_call_succeeds(
     assert 1 == caplog.text.count("will be shut down in 11 days")
 
 
-async def test_warning_points_at_the_callers_line(way, client, model, clock):
+async def test_warning_points_at_the_callers_line(flavour, client, model, clock):
     """It does in a task or thread of its own as well."""
     create = partial(client.chat.completions.create, model=model, messages=MESSAGES)
 
     async def call():
-        return (await create() if way.is_async else create()), line_here()
+        return (await create() if flavour.is_async else create()), line_here()
 
     async def call_elsewhere():
-        here = asyncio.create_task(call()) if way.is_async else None
+        here = asyncio.create_task(call()) if flavour.is_async else None
         return await (here or asyncio.to_thread(lambda: (create(), line_here())))
 
     for days, calling in ((12, call), (11, call_elsewhere)):

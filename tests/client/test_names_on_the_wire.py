@@ -13,7 +13,7 @@ from finetune_guard import FineTuningRefusedError, GuardConfig, Inference, NotEl
 from finetune_guard.domain.facts import Activity
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import BASE, MESSAGES
 from tests.support.stores import Elsewhere
 
@@ -66,13 +66,13 @@ def api(wire):
 
 
 @pytest.fixture
-def open_client(way, closing, clock, tmp_path):
+def open_client(flavour, closing, clock, tmp_path):
     """Makes clients that share a folder of histories, and nothing in memory where ``elsewhere``."""
 
     def make(key, *, elsewhere=False, **options):
         store = (Elsewhere if elsewhere else DiskStore)(tmp_path / "history")
         guard = GuardConfig(store=store, clock=clock)
-        return closing(way.guarded(api_key=key, max_retries=0, guard=guard, **options))
+        return closing(flavour.guarded(api_key=key, max_retries=0, guard=guard, **options))
 
     return make
 
@@ -228,9 +228,9 @@ class CountingStore(MemoryStore):
         return attribute
 
 
-async def test_check_costs_one_store_read(way, closing, clock, api):
+async def test_check_costs_one_store_read(flavour, closing, clock, api):
     store = CountingStore()
-    client = closing(way.guarded(api_key="sk-acme", guard=GuardConfig(store=store, clock=clock)))
+    client = closing(flavour.guarded(api_key="sk-acme", guard=GuardConfig(store=store, clock=clock)))
     await run(client, "m0")
     last = [
         Inference(organization="acme-1", model=model(f"m{number}"), at=clock()) for number in range(1_000)

@@ -13,7 +13,7 @@ import pytest
 from finetune_guard import FineTuneGuardError, KeepAlive
 from finetune_guard.simulator import Simulator
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning")]

@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from finetune_guard import NoInferenceRecordedError
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import BASE
 
 pytestmark = pytest.mark.anyio
@@ -38,11 +38,11 @@ async def test_key_of_the_request_decides(client, infer, other):
     assert await may_create(client)
 
 
-async def test_callable_keys_have_separate_histories_before_first_use(way, connect, other, sim, model):
-    if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
+async def test_callable_keys_have_separate_histories_before_first_use(flavour, connect, other, sim, model):
+    if "Callable" not in str(inspect.signature(flavour.bare).parameters["api_key"].annotation):
         pytest.skip("this release of openai takes no callable key")
-    client = connect(api_key=way.returning(sim.organization().api_key))
-    stranger = connect(api_key=way.returning(other.api_key))
+    client = connect(api_key=flavour.returning(sim.organization().api_key))
+    stranger = connect(api_key=flavour.returning(other.api_key))
     await done(client.guard.record(model))
     assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
     for each_client in (client, stranger):
@@ -51,14 +51,14 @@ async def test_callable_keys_have_separate_histories_before_first_use(way, conne
     assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
 
 
-async def test_a_job_is_judged_by_the_key_that_a_function_returns_for_it(way, connect, infer, other, sim):
+async def test_a_job_is_judged_by_the_key_that_a_function_returns_for_it(flavour, connect, infer, other, sim):
     """A function that returns each tenant's key has each job decided for its own tenant, not the last one."""
-    if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
+    if "Callable" not in str(inspect.signature(flavour.bare).parameters["api_key"].annotation):
         pytest.skip("this release of openai takes no callable key")
     tenant = [sim.organization()]
 
     def key_of_tenant():
-        return way.returning(tenant[0].api_key)()
+        return flavour.returning(tenant[0].api_key)()
 
     client = connect(api_key=key_of_tenant)
     await infer(client)

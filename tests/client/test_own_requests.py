@@ -10,7 +10,7 @@ import pytest
 
 from finetune_guard import OPENAI_SELF_SERVE, AccessPolicy, KeepAlive, NoInferenceRecordedError
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import create_job, done
+from tests.client.flavours import create_job, done
 from tests.client.test_errors_unchanged import failure_of
 from tests.support.constants import BASE
 
@@ -30,11 +30,11 @@ class FailingPolicy(AccessPolicy):
 FAILING_POLICY = FailingPolicy(**dict(OPENAI_SELF_SERVE))
 
 
-async def test_own_requests_use_the_calls_headers_and_query(way, wire, configured, closing):
+async def test_own_requests_use_the_calls_headers_and_query(flavour, wire, configured, closing):
     """What describes the call's own body is left out."""
     for path in ("/models", "/fine_tuning/jobs"):
         wire.get(f"{API}{path}").respond(200, json={"object": "list", "data": []})
-    client = closing(way.guarded(api_key="sk-test", guard=configured(on_unknown="allow")))
+    client = closing(flavour.guarded(api_key="sk-test", guard=configured(on_unknown="allow")))
     created = wire.post(f"{API}/fine_tuning/jobs").respond(200, json={"id": "ftjob-1"})
     headers = {"X-Tenant": "blue", "Idempotency-Key": "once", "Content-Language": "en"}
     await done(

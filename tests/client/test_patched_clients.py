@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from finetune_guard import GuardConfigError, guard
-from tests.client.both_ways import ASYNC, done
+from tests.client.flavours import ASYNC, done
 
 pytestmark = pytest.mark.anyio
 
@@ -163,10 +163,10 @@ async def test_patch_that_bypasses_the_guard_is_an_error(bare, configured, patch
     assert "Guard the client first" in caught.value.remedy
 
 
-async def test_other_attributes_are_shared(way, sim, configured, closing):
-    bare = closing(way.bare(base_url=sim.base_url, api_key="sk-test"))
+async def test_other_attributes_are_shared(flavour, sim, configured, closing):
+    bare = closing(flavour.bare(base_url=sim.base_url, api_key="sk-test"))
     bare.cache, bare.tracer = {"parts": [1]}, Tracer()
     twin = guard(bare, configured())
     assert (bare.cache, bare.tracer) == (twin.cache, twin.tracer)
     assert bare.cache is twin.cache
-    assert isinstance(twin, openai.AsyncOpenAI if way is ASYNC else openai.OpenAI)
+    assert isinstance(twin, openai.AsyncOpenAI if flavour is ASYNC else openai.OpenAI)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import create_job, done, entered, every, listed
+from tests.client.flavours import create_job, done, entered, every, listed
 from tests.support.constants import BASE, MESSAGES, START, TRAINING_DATA
 from tests.support.stores import Elsewhere
 

@@ -9,7 +9,7 @@ import pytest
 
 from finetune_guard import EligibilityWarning, FineTuneGuardError, FineTuningRefusedError, Verdict
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import create_job, done, listed
+from tests.client.flavours import create_job, done, listed
 from tests.support.constants import TRAINING_DATA
 
 pytestmark = pytest.mark.anyio

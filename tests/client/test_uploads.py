@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from finetune_guard import EligibilityWarning, InferenceWindowExpiredError, NotEligibleError
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import BASE, TRAINING_DATA
 from tests.support.stores import Unreadable
 

@@ -19,7 +19,7 @@ from finetune_guard import (
 )
 from finetune_guard.domain.facts import Source
 from finetune_guard.simulator import Fault, Simulator, UsageFlaw
-from tests.client.both_ways import create_job, done
+from tests.client.flavours import create_job, done
 from tests.support.constants import BASE, DAY, MESSAGES, TRAINING_DATA
 from tests.support.redis_server import free_port
 from tests.support.stores import Elsewhere
@@ -75,16 +75,16 @@ def requests():
 
 
 @pytest.fixture
-def watched(way, connect, requests):
+def watched(flavour, connect, requests):
     """Makes guarded clients whose requests can be looked at."""
 
     async def note_later(request):
         requests.append(request)
 
-    hook = note_later if way.is_async else requests.append
+    hook = note_later if flavour.is_async else requests.append
 
     def make(config=None, **options):
-        return connect(config, http_client=way.http_client(event_hooks={"request": [hook]}), **options)
+        return connect(config, http_client=flavour.http_client(event_hooks={"request": [hook]}), **options)
 
     return make
 
@@ -147,9 +147,9 @@ def own_policy(sim):
 
 
 @pytest.fixture
-def sdks_key(way):
+def sdks_key(flavour):
     """What gives an admin key to a client of the SDK; nothing where this release takes none."""
-    takes_one = "admin_api_key" in inspect.signature(way.bare).parameters
+    takes_one = "admin_api_key" in inspect.signature(flavour.bare).parameters
     return lambda key: {"admin_api_key": key} if takes_one else {}
 
 
@@ -351,7 +351,7 @@ async def test_usage_page_of_another_organization_is_not_used(
 
 
 async def test_no_secret_is_logged_raised_or_stored(
-    way, watched, billing, model, infer, clock, caplog, tmp_path, sim
+    flavour, watched, billing, model, infer, clock, caplog, tmp_path, sim
 ):
     caplog.set_level(logging.DEBUG)
     folder = tmp_path / "history"
@@ -383,7 +383,7 @@ async def test_no_secret_is_logged_raised_or_stored(
         assert key not in caplog.text
 
 
-async def test_partial_reading_gives_no_verdict(way, connect, infer, billing, clock):
+async def test_partial_reading_gives_no_verdict(flavour, connect, infer, billing, clock):
     clock.set(datetime(2026, 9, 1, 20, tzinfo=timezone.utc))
     await infer(billing)
     clock.set(datetime(2026, 10, 31, 1, tzinfo=timezone.utc))

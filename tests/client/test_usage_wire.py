@@ -13,7 +13,7 @@ import pytest
 from finetune_guard import GuardConfig, InferenceWindowExpiredError, NeverFineTunedError, UsageSyncError
 from finetune_guard.domain.facts import Source, Span
 from finetune_guard.openai_api.flow import ApiCall
-from tests.client.both_ways import HTTP, create_job, done
+from tests.client.flavours import HTTP, create_job, done
 from tests.openai_api.usage_api import UsageApi, bucket, page, row
 from tests.support.constants import DAY
 
@@ -100,13 +100,13 @@ def api(wire):
 
 
 @pytest.fixture
-def at_the_wire(way, closing, api, clock, store):
+def at_the_wire(flavour, closing, api, clock, store):
     """Makes guarded clients of the API."""
 
     def make(config=None, **options):
         fields = {"store": store, "clock": clock, "admin_api_key": ADMIN_KEY, **(config or {})}
         options = {"api_key": KEY, "max_retries": 0, **options}
-        return closing(way.guarded(guard=GuardConfig(**fields), **options))
+        return closing(flavour.guarded(guard=GuardConfig(**fields), **options))
 
     return make
 

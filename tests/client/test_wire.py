@@ -9,7 +9,7 @@ import pytest
 from openai.types import FileObject
 
 from finetune_guard import GuardConfig
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import BASE, MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -36,14 +36,14 @@ CALLS = {
 
 
 @pytest.fixture
-def connect_wire(way, closing, clock):
+def connect_wire(flavour, closing, clock):
     """Makes clients for the real host, which respx stands in for: guarded ones, or the SDK's own."""
 
     def make(*, guarded=True, **options):
         options = {"api_key": "sk-test", "max_retries": 0, **options}
         if guarded:
             options["guard"] = GuardConfig(store="memory", clock=clock, **options.pop("config", {}))
-        return closing((way.guarded if guarded else way.bare)(**options))
+        return closing((flavour.guarded if guarded else flavour.bare)(**options))
 
     return make
 

@@ -23,7 +23,7 @@ from finetune_guard import (
     ProviderLossError,
     Shutdown,
 )
-from tests.client.both_ways import HTTP
+from tests.client.flavours import HTTP
 from tests.support.constants import START
 from tests.support.facts import decided
 

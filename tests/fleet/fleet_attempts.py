@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from finetune_guard import KeepAlive, StoreError
 from finetune_guard.stores.open import open_store
-from tests.client.both_ways import ASYNC, SYNC, create_job, done, entered
+from tests.client.flavours import ASYNC, SYNC, create_job, done, entered
 from tests.fleet.fleet_worker import PATIENCE
 
 ASKED, CREATED, LOOKED = "asked", "created", "looked"
@@ -34,20 +34,24 @@ def attempt(stage, file, barrier, results):
     """Make fifty attempts at the same moment as all other processes; give back what came of each."""
     go = threading.Event()
     with ThreadPoolExecutor(2) as halves:
-        running = [halves.submit(asyncio.run, _attempts(way, stage, file, go)) for way in (SYNC, ASYNC)]
+        running = [
+            halves.submit(asyncio.run, _attempts(flavour, stage, file, go)) for flavour in (SYNC, ASYNC)
+        ]
         barrier.wait(PATIENCE)
         go.set()
         results.send([result for half in running for result in half.result()])
 
 
-async def _attempts(way, stage, file, go):
+async def _attempts(flavour, stage, file, go):
     async with AsyncExitStack() as clients:
-        asking = await clients.enter_async_context(entered(stage.connect(way.guarded, keep_alive=ON_CALL)))
+        asking = await clients.enter_async_context(
+            entered(stage.connect(flavour.guarded, keep_alive=ON_CALL))
+        )
         works = [(_ask, asking)] * SHARES[ASKED] + [(_create, asking, file)] * SHARES[CREATED]
         for _ in range(SHARES[LOOKED]):
-            client = stage.connect(way.guarded, keep_alive=BEHIND)
+            client = stage.connect(flavour.guarded, keep_alive=BEHIND)
             works.append((_run_background, await clients.enter_async_context(entered(client))))
-        if way.is_async:
+        if flavour.is_async:
             await anyio.to_thread.run_sync(go.wait)
             return await asyncio.gather(*(_caught(*work) for work in works))
         with ThreadPoolExecutor(len(works)) as threads:

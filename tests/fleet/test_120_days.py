@@ -8,7 +8,7 @@ import pytest
 
 import finetune_guard
 from finetune_guard import DeploymentGoneError, DeploymentState, Source
-from tests.client.both_ways import ASYNC, SYNC, done
+from tests.client.flavours import ASYNC, SYNC, done
 from tests.fleet.fleet_deployments import config, keep_alive_day_by_day
 from tests.support.azure import BASE, DAY, KEY, TUNED, VERSION, chat
 from tests.support.constants import START
@@ -22,7 +22,7 @@ STATE = DeploymentState
 
 
 @pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
-def way(request):
+def flavour(request):
     return request.param
 
 
@@ -43,9 +43,9 @@ def azure(sim):
 
 
 @pytest.fixture
-def sent(begin, azure, location, way):
+def sent(begin, azure, location, flavour):
     """Tells how many keep-alives eight processes, which keep one deployment alive, send at a time."""
-    arguments = keep_alive_day_by_day, azure.endpoint("east"), location, "kept", way.is_async
+    arguments = keep_alive_day_by_day, azure.endpoint("east"), location, "kept", flavour.is_async
     fleet = [begin(*arguments) for _ in range(FLEET)]
 
     def sent_at(now):
@@ -69,19 +69,19 @@ def agree(known, azure, now):
             assert deployment.ends[0] <= standing.last_call + 15 * DAY < deployment.ends[1]
 
 
-async def test_deployment_states_match_azure_for_120_days(sim, azure, sent, location, way):
+async def test_deployment_states_match_azure_for_120_days(sim, azure, sent, location, flavour):
     clock = sim.clock
     east = finetune_guard.guard(
-        way.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION, max_retries=0),
+        flavour.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION, max_retries=0),
         config(location, clock),
     )
-    west = way.guarded(
+    west = flavour.guarded(
         base_url=f"{azure.endpoint('west')}/openai/v1/",
         api_key=WEST,
         max_retries=0,
         guard=config(location, clock, deployments=["quiet"]),
     )
-    auditor = way.guarded(api_key="sk-none", guard=config(location, clock, deployments=["quiet"]))
+    auditor = flavour.guarded(api_key="sk-none", guard=config(location, clock, deployments=["quiet"]))
     sent_so_far, gone_at = 0, []
     for day in range(DAYS + 1):
         clock.set(MORNING + day * DAY)

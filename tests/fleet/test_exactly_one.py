@@ -12,7 +12,7 @@ import finetune_guard
 from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError, KeepAlive, KeepAliveError
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.open import open_store
-from tests.client.both_ways import ASYNC, SYNC, done
+from tests.client.flavours import ASYNC, SYNC, done
 from tests.fleet.fleet_attempts import IMPATIENT, ask_while_overloaded, result_word, send_without_a_trace
 from tests.fleet.fleet_worker import CHAT, PATIENCE
 from tests.support.constants import BASE, HOUR
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 
 
 @pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
-def way(request):
+def flavour(request):
     return request.param
 
 
@@ -31,15 +31,15 @@ def stage(closing_windows):
     return stage
 
 
-async def at_once(way, clients, work):
+async def at_once(flavour, clients, work):
     """Do ``work`` with all ``clients`` at once; return what it gave."""
-    if way.is_async:
+    if flavour.is_async:
         return await asyncio.gather(*map(work, clients))
     with ThreadPoolExecutor(len(clients)) as threads:
         return list(threads.map(work, clients))
 
 
-async def test_restricted_keys_of_one_organization_send_one(way, sim, stage, keep_alives):
+async def test_restricted_keys_of_one_organization_send_one(flavour, sim, stage, keep_alives):
     """Refusals of the models list name the organization."""
     for number in range(6):
         sim.add_project("acme-1", f"sk-restricted-{number}")
@@ -48,10 +48,12 @@ async def test_restricted_keys_of_one_organization_send_one(way, sim, stage, kee
     sim.fault(Fault(path=CHAT, delay=0.3, times=None))
     guard = stage.config(keep_alive=KeepAlive(model=stage.model))
     clients = [
-        way.guarded(base_url=stage.base_url, api_key=f"sk-restricted-{number}", guard=guard, max_retries=0)
+        flavour.guarded(
+            base_url=stage.base_url, api_key=f"sk-restricted-{number}", guard=guard, max_retries=0
+        )
         for number in range(6)
     ]
-    await at_once(way, clients, lambda client: client.guard.keep_alive())
+    await at_once(flavour, clients, lambda client: client.guard.keep_alive())
     assert {"acme-1": 1} == keep_alives()
     for client in clients:
         await done(client.close())
@@ -81,7 +83,7 @@ async def test_job_cancelled_three_times_sends_one(sim, stage):
     assert [CHAT] == sent
 
 
-async def test_endless_answer_ends_by_the_deadline_and_keeps_the_lease(way, sim, stage):
+async def test_endless_answer_ends_by_the_deadline_and_keeps_the_lease(flavour, sim, stage):
     sim.fault(Fault(path=CHAT, delay=600, times=None))
     given_back = []
 
@@ -95,17 +97,17 @@ async def test_endless_answer_ends_by_the_deadline_and_keeps_the_lease(way, sim,
             super().release(lease)
 
     options = {"keep_alive": KeepAlive(deadline=timedelta(seconds=2)), "store": Watched(stage.location)}
-    client = stage.connect(way.guarded, **options)
+    client = stage.connect(flavour.guarded, **options)
     with pytest.raises(KeepAliveError, match="no answer in time"):
         await done(client.guard.keep_alive())
     assert [] == given_back
     await done(client.close())
 
 
-async def test_server_with_a_stopped_clock_gets_one(way, sim, stage, keep_alives):
+async def test_server_with_a_stopped_clock_gets_one(flavour, sim, stage, keep_alives):
     sim.fault(Fault(path="*", method="*", headers={"date": "Thu, 01 Jan 2026 00:00:00 GMT"}, times=None))
     for _ in range(5):
-        client = stage.connect(way.guarded, keep_alive=KeepAlive())
+        client = stage.connect(flavour.guarded, keep_alive=KeepAlive())
         await done(client.guard.keep_alive())
         await done(client.close())
     assert {"acme-1": 1} == keep_alives()

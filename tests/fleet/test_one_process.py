@@ -10,7 +10,7 @@ import pytest
 import finetune_guard
 from finetune_guard import Source
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import create_job
+from tests.client.flavours import create_job
 from tests.fleet.fleet_attempts import (
     ASKED,
     CREATED,

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 import finetune_guard
-from tests.client.both_ways import done, entered
+from tests.client.flavours import done, entered
 from tests.integrations.bench import Bench, Parcel
 from tests.support.constants import MESSAGES
 

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from finetune_guard import guard, install
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.integrations.frameworks import use_sdk
 from tests.integrations.tracers import TRACERS
 

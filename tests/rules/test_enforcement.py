@@ -105,7 +105,7 @@ def test_remedies_are_in_order_of_usefulness():
     """Usage, then ``record()``, then ``"warn"``."""
     remedy = eligibility_for(Reason.NO_INFERENCE_RECORDED).remedy
     remedies = ("finetune-guard sync", "client.guard.record(", 'on_unknown="warn"', "with_options(")
-    places = [remedy.index(way) for way in remedies]
+    places = [remedy.index(flavour) for flavour in remedies]
     assert sorted(places) == places
 
 

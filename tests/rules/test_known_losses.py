@@ -10,7 +10,7 @@ import pytest
 from finetune_guard import DeploymentGoneError, DeploymentScalingUpError, ModelAccessLostError
 from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.rules.known_losses import KNOWN_LOSSES, known_loss, losses_under
-from tests.client.both_ways import HTTP
+from tests.client.flavours import HTTP
 
 CALLED = datetime(2026, 11, 3, 9, 5, tzinfo=timezone.utc)
 AZURE = "acme.openai.azure.com"

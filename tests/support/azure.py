@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from finetune_guard.domain.idle_policy import SHIPPED
-from tests.client.both_ways import done
+from tests.client.flavours import done
 from tests.support.constants import MESSAGES
 
 KEY, TOKEN, VERSION = "key-of-the-east", "token-of-entra", "2026-06-01"

@@ -14,7 +14,7 @@ from tests.support.http import HTTP
 
 
 @dataclass(frozen=True)
-class Way:
+class Flavour:
     """One half of the SDK: its classes, and ours in their place."""
 
     guarded: type
@@ -35,8 +35,8 @@ class Way:
         return give_later if self.is_async else give
 
 
-SYNC = Way(finetune_guard.OpenAI, openai.OpenAI, openai.AzureOpenAI, HTTP.Client, is_async=False)
-ASYNC = Way(
+SYNC = Flavour(finetune_guard.OpenAI, openai.OpenAI, openai.AzureOpenAI, HTTP.Client, is_async=False)
+ASYNC = Flavour(
     finetune_guard.AsyncOpenAI, openai.AsyncOpenAI, openai.AsyncAzureOpenAI, HTTP.AsyncClient, is_async=True
 )
 
