@@ -193,7 +193,7 @@ def past_day_60(demo: Demo) -> str:
     client = demo.client
     demo.step(
         "63 days without an inference",
-        "The API would take the file and refuse the job. The guard stops both.",
+        "The API would take the file and refuse the job. The guard asks what time it is, and stops both.",
     )
     demo.advance(days=63)
     demo.check(client)

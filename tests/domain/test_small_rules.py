@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.clock import ServerTime, system_clock
+from finetune_guard.clock import ServerTime, check_year, system_clock
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
@@ -207,6 +207,13 @@ def test_durations_are_parsed(written, duration):
 def test_date_header_is_believed_up_to_a_week_off(header, expected):
     assert expected == ServerTime().answered_at(header, NOW)
     assert timedelta(0) == system_clock().utcoffset()
+
+
+@pytest.mark.parametrize("year", [1969, 9000])
+def test_clock_that_no_period_can_be_counted_from_is_refused(year):
+    with pytest.raises(ValueError, match=str(year)):
+        check_year(NOW.replace(year=year))
+    assert NOW is check_year(NOW)
 
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)

@@ -21,7 +21,7 @@ def paths(simulator):
     "name", ["async_client.py", "drop_in.py", "existing_client.py", "handling_errors.py"]
 )
 def test_without_an_argument_they_say_what_to_type(run_example, name):
-    assert f"python {name}.py " in run_example(f"{name}.py", returncode=1).stderr
+    assert f"python {name} " in run_example(name, returncode=1).stderr
 
 
 def test_drop_in_fine_tunes_and_asks(run_example, simulator, model, tmp_path):

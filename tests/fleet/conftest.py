@@ -53,8 +53,8 @@ class Running:
     def tell(self, what):
         self._pipe.send(what)
 
-    def result_word(self):
-        """What it tells next."""
+    def receive(self):
+        """Return what it tells next."""
         assert self._pipe.poll(PATIENCE), "it doesn't end"
         return self._pipe.recv()
 

@@ -51,7 +51,7 @@ def sent(begin, azure, location, flavour):
     def sent_at(now):
         for process in fleet:
             process.tell(now)
-        return sum(sum(process.told()) for process in fleet)
+        return sum(sum(process.receive()) for process in fleet)
 
     return sent_at
 

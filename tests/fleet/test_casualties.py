@@ -47,7 +47,7 @@ def test_another_process_takes_over_from_a_killed_lease_holder(stages, begin, ke
     for point, stage in stages.items():
         assert -signal.SIGKILL == begin(send_with_accident, stage, point, signal.SIGKILL).ended()
     others = [begin(take_over, tuple(stages.values())) for _ in range(2)]
-    results = dict(zip(POINTS, zip(*(process.told() for process in others), strict=True), strict=True))
+    results = dict(zip(POINTS, zip(*(process.receive() for process in others), strict=True), strict=True))
     expected = dict.fromkeys(UNSENT + DONE, 1) | dict.fromkeys(UNWRITTEN, 2)
     assert expected == {point: keep_alives()[stage.slug] for point, stage in stages.items()}
     for point in UNSENT + UNWRITTEN:
@@ -60,10 +60,10 @@ def test_resumed_lease_holder_sends_and_releases_nothing(stages, begin, sim, sto
     stopped = {}
     for point, stage in stages.items():
         stopped[point] = begin(send_with_accident, stage, point, signal.SIGSTOP)
-        assert "hit" == stopped[point].told()
+        assert "hit" == stopped[point].receive()
     later = sim.clock.advance(HOUR)
     other = begin(take_over, tuple(stage.at(later) for stage in stages.values()))
-    taken_over = dict(zip(POINTS, other.told(), strict=True))
+    taken_over = dict(zip(POINTS, other.receive(), strict=True))
     names = {point: f"keep-alive/{stage.slug}" for point, stage in stages.items()}
     for name in names.values():
         while store.lease(name, HOUR) is None:

@@ -151,12 +151,12 @@ def test_refusal_during_the_wait_is_reported_as_a_refusal(sim, stage, lease, sto
 
 
 def test_slow_store_is_asked_again_before_sending(stage, lease, begin, keep_alives):
-    assert ("another_is_sending", True) == begin(ask_while_overloaded, stage).told()
+    assert ("another_is_sending", True) == begin(ask_while_overloaded, stage).receive()
     assert {} == keep_alives()
 
 
 def test_unrecorded_keep_alive_is_not_sent_again_at_once(stage, begin, keep_alives):
-    assert "sent" == begin(send_without_a_trace, stage).told()
+    assert "sent" == begin(send_without_a_trace, stage).receive()
     with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
         assert "another_is_sending" == result_word(client.guard.keep_alive())
     assert {"acme-1": 1} == keep_alives()

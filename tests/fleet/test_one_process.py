@@ -62,7 +62,7 @@ async def test_two_hundred_tasks_send_one(stage, file, keep_alives):
 
 
 def test_threads_send_one_when_the_store_gives_no_leases(stage, begin, keep_alives):
-    result = begin(ask_without_leases, stage).told()
+    result = begin(ask_without_leases, stage).receive()
     assert {"acme-1": 1} == keep_alives()
     assert (1, THREADS) == (result.count("sent"), len(result))
     assert set(result) <= HEARD
@@ -71,7 +71,7 @@ def test_threads_send_one_when_the_store_gives_no_leases(stage, begin, keep_aliv
 def test_four_hundred_attempts_of_eight_processes_send_one(stage, file, processes, begin, keep_alives, store):
     barrier = processes.Barrier(PROCESSES)
     fleet = [begin(attempt, stage, file, barrier) for _ in range(PROCESSES)]
-    results = [result for process in fleet for result in process.told()]
+    results = [result for process in fleet for result in process.receive()]
     assert [0] * PROCESSES == [process.ended() for process in fleet]
     assert {"acme-1": 1} == keep_alives()
     by_kind = {kind: [result for name, result in results if name == kind] for kind in (*SHARES, "failed")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -37,6 +38,9 @@ def test_life_of_a_new_fine_tune_ends_at_utc_midnight():
         prospect.base_shutdown,
         prospect.fine_tunes_shutdown,
     )
+    assert [True, False] == [prospect.lives_for(timedelta(days=days)) for days in (52, 60)]
+    by_litellm_alone = replace(prospect, is_certain=False)
+    assert [True, None] == [by_litellm_alone.lives_for(timedelta(days=days)) for days in (52, 60)]
     assert ("gpt-6-luna", False) == (prospect.replacement, prospect.replacement_can_be_fine_tuned)
     assert not prospect.is_shut_down(TODAY)
 
@@ -60,6 +64,7 @@ def test_base_is_shut_down_a_day_after_its_date():
     prospect = prospect_of(GONE, DATES, NOW)
     assert [False, False, True] == [prospect.is_shut_down(date(2026, 9, day)) for day in (28, 29, 30)]
     unknown = prospect_of("gpt-9", DATES, NOW)
+    assert unknown.lives_for(timedelta(days=1)) is None
     assert (None, None, False) == (unknown.lifetime, unknown.replacement, unknown.is_shut_down(date.max))
 
 

@@ -13,12 +13,12 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import need_extra
 from finetune_guard.cli.options import Refresh
 from finetune_guard.cli.output import note
-from finetune_guard.cli.timeline import DayOfEnds, ends_by_day
+from finetune_guard.cli.timeline import DayOfEnds, counted, ends_by_day
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.deployments import Deployment, EndKind, upcoming_ends
 from finetune_guard.rules.endings import THRESHOLDS
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule
-from finetune_guard.rules.messages import counted, format_time
+from finetune_guard.rules.messages import format_time
 
 _CLOSING = "closing"
 _MOST_NAMED = 50

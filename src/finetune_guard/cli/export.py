@@ -12,9 +12,9 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Json, Yes, day_or_time
 from finetune_guard.cli.output import progress_bar, say
+from finetune_guard.cli.timeline import counted
 from finetune_guard.domain.text import lines
 from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphan, Orphans
-from finetune_guard.rules.messages import counted
 
 _MEGABYTE = 1_000_000
 

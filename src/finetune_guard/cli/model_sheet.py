@@ -7,10 +7,10 @@ import io
 from collections import Counter
 from datetime import date, datetime, timedelta
 
-from finetune_guard.cli.timeline import days_away
+from finetune_guard.cli.timeline import counted, days_away
 from finetune_guard.domain.text import quoted
 from finetune_guard.rules.inventory import Inventory, ModelRecord
-from finetune_guard.rules.messages import counted, format_duration
+from finetune_guard.rules.messages import format_duration
 
 _PLAIN = (
     *("model", "ends_on", "days_left", "last_inference_at", "base", "created_at"),

@@ -14,11 +14,10 @@ from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.model_sheet import is_used, plain_rows, sheet, summary
 from finetune_guard.cli.options import Json, duration, must_name_a_model
 from finetune_guard.cli.output import note, say
-from finetune_guard.cli.timeline import days_away, source_in_words, with_ability
+from finetune_guard.cli.timeline import counted, days_away, source_in_words, with_ability
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.model_ids import base_of
 from finetune_guard.rules.inventory import Inventory, ModelRecord
-from finetune_guard.rules.messages import counted
 from finetune_guard.rules.model_messages import old_table
 
 if TYPE_CHECKING:

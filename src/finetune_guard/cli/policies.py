@@ -10,11 +10,11 @@ import typer
 
 from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
+from finetune_guard.cli.timeline import counted
 from finetune_guard.config import GuardConfig, read_policies
 from finetune_guard.domain.idle_policy import SHIPPED, IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.rules.idle_messages import idle_rule
-from finetune_guard.rules.messages import counted
 
 
 def policies(context: typer.Context, *, as_json: Json = False) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from finetune_guard.cli.output import template
-from finetune_guard.cli.timeline import Moment, days_away, source_in_words, with_ability
+from finetune_guard.cli.timeline import Moment, counted, days_away, source_in_words, with_ability
 from finetune_guard.cli.verdict import why
 from finetune_guard.domain.text import quoted
 from finetune_guard.rules.idle_messages import end_in_words, retirement_in_words
-from finetune_guard.rules.messages import counted, format_time
+from finetune_guard.rules.messages import format_time
 from finetune_guard.rules.report import DAYS, Report, ReportedModel
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 240, 48, 12, 12, 28

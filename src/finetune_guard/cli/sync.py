@@ -11,12 +11,13 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import note, progress_bar, say
+from finetune_guard.cli.timeline import counted
 from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.facts import Inference
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.usage_pages import Precision
-from finetune_guard.rules.messages import counted, format_time
+from finetune_guard.rules.messages import format_time
 
 _NO_ADMIN_KEY = (
     "No admin key. Only an admin key can read the organization's usage; an owner of the organization can "

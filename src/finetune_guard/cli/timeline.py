@@ -13,7 +13,6 @@ from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 from finetune_guard.domain.shutdowns import Shutdown
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules.inventory import ModelRecord
-from finetune_guard.rules.messages import counted
 from finetune_guard.rules.messages import format_time as to_the_minute
 from finetune_guard.rules.model_messages import disagreement, source_of
 
@@ -180,6 +179,11 @@ def time_away(at: datetime, now: datetime) -> str:
     whole = int(abs(hours))
     told = "< 1 hour" if whole < 1 else counted(whole, "hour")
     return f"in {told}" if hours > 0 else f"{told} ago"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 file`` or ``3 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def days_away(days: int) -> str:

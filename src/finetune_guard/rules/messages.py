@@ -183,8 +183,3 @@ def format_duration(duration: timedelta) -> str:
     """Return a duration in days or hours."""
     amount, unit = (duration / _HOUR, "hour") if duration % _DAY else (duration / _DAY, "day")
     return f"{amount:.4g} {unit}{'' if amount == 1 else 's'}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 file`` or ``3 files``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
