@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 
@@ -79,7 +80,7 @@ def test_wrong_argument_exits_2_and_does_nothing(run, admin, sim, tmp_path, monk
         ("nonsense", "No such command 'nonsense'.", ""),
         ("check --nonsense", "No such option: --nonsense", " check"),
         ("simulator --port x", "Invalid value for '--port': ", " simulator"),
-        ("schedule launchd", "Invalid value for 'scheduler': 'launchd' is not one of 'cron', ", " schedule"),
+        ("schedule launchd", "Invalid value for '.+': 'launchd' is not one of 'cron', ", " schedule"),
         ("files nonsense", "No such command 'nonsense'.", " files"),
     ],
 )
@@ -88,7 +89,7 @@ def test_unknown_option_exits_2_and_points_to_the_help(run, line, expected, comm
     error, hint = result.stderr.splitlines()
     assert (2, "") == (result.exit_code, result.stdout)
     assert f"To see what is allowed: finetune-guard{command} --help" == hint
-    assert error.startswith(f"Error: {expected}")
+    assert re.match(f"Error: {expected}", error)
 
 
 @pytest.mark.parametrize(
