@@ -15,11 +15,10 @@ from typing import Any
 from unittest import mock
 
 from finetune_guard import GuardConfig, OpenAI, Source, Store, Verdict
-from finetune_guard.client.drivers import drive
 from finetune_guard.domain.organizations import Subject
 from finetune_guard.engine.guard import Guard
+from finetune_guard.openai_api.flow import UserCall
 from finetune_guard.openai_api.requests import JobCreation
-from finetune_guard.rules.enforcement import Proceed
 from finetune_guard.stores.disk.store import DiskStore
 from isolated import ANSWERED, KEY, NOW, now
 from paired import compare
@@ -80,12 +79,15 @@ def _check(client: Any) -> None:
 
 def _authorize(client: Any) -> None:
     guard: Guard = client._finetune_guard.engine
-    flow = guard.authorization.authorize(JobCreation(BASE_MODEL), client._guard_credentials())
-    assert isinstance(drive(flow, _refuse), Proceed)
+    options = {"admin_key": None, "left": None, "url": "", "may_ask": True}
+    authorization = guard.authorization(JobCreation(BASE_MODEL), client._guard_credentials(), **options)
+    flow = authorization.admit(_refuse)
+    assert isinstance(next(flow), UserCall)
+    flow.close()
 
 
-def _refuse(call: object) -> Any:
-    raise AssertionError(f"a decision has asked the API: {call}")
+def _refuse(what: object) -> Any:
+    raise AssertionError(f"a decision has failed: {what}")
 
 
 def _times(folders: dict[int, Path]) -> Iterator[Row]:
