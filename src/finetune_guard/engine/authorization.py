@@ -106,16 +106,16 @@ class Authorization:
         identification = self.guard.identification
         eligibility = self._decide(credentials)
         # The API's word on its models beats the tables and an earlier one.
-        model_ends = self._model_error(eligibility) is not None
+        error = self._model_error(eligibility)
         must_confirm = eligibility.reason in _TO_CONFIRM and not identification.is_confirmed(credentials)
-        if self.may_ask and (model_ends or eligibility.reason in ASKABLE or must_confirm):
+        if self.may_ask and (error is not None or eligibility.reason in ASKABLE or must_confirm):
             credentials, self.listing = yield from identification.identify(
-                credentials, again=model_ends, confirm=True
+                credentials, again=error is not None, confirm=True
             )
             if self.listing is not None and self.listing.failure is not None:
                 self.failures.append(self.listing.failure)
             eligibility = self._decide(credentials)
-        error = self._model_error(eligibility)
+            error = self._model_error(eligibility)
         if error is not None and not self._is_hopeless():
             error.eligibility = eligibility
             telemetry.trace_decision(self.call, eligibility, is_stopped=True)
